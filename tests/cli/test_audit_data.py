@@ -93,7 +93,7 @@ def test_a_run_on_a_table_says_its_verdict_in_a_line(bench, tables):
     assert bench("leaderboard").code == 0  # which says it, too
     page = " ".join((tables / "runs" / "board" / "README.md").read_text().split())
     assert "Data audit: FAIL: 33.3% of test items (50 of 150) stand in training" in page
-    assert "no summary over tasks. 50 of 150 test items stand in train." in page
+    assert "over tasks does not include its rows. 50 of 150 test items stand in train." in page
     kept.write_text("{}")
     broken = bench("leaderboard")
     assert (broken.code, kept.name in broken.err) == (2, True)

@@ -73,8 +73,8 @@ def test_the_rule_on_quantities_is_no_row_zero_and_the_terminal_says_why(bench, 
     bench(*words, "--model", "majority")  # which writes the audit, and has no correlation
     alone = bench(*words, "--model", "cnn", "--set", "channels=4")
     assert alone.code == 0, alone.err
-    why = "none is over the audit's rule, whose answers item by item are not known"
-    assert f"no row zero: no reference row with such a score was run here; {why}" in alone.out
+    why = "the audit's rule cannot be row zero, since its outputs were not kept by item"
+    assert f"no row zero: no reference row with this score was run; {why}" in alone.out
     beside = bench(*words, "--model", "length-composition").out
     over = f"over length-composition, the best reference row, on the same seeds and items; {why}"
     assert f"gain: {over}" in beside

@@ -342,7 +342,7 @@ def test_a_pretrained_model_without_a_field_init_is_not_asked_for_a_twin(suite):
     Path("seen.py").write_text(source)
     alone = suite(run_of("seen"), "--plugin", "seen.py")
     assert alone.code == 0, alone.err
-    assert "it can have no random twin, so what pretraining gains is not known" in alone.out
+    assert "it can have no random twin, so the gain from pretraining is not known" in alone.out
 
 
 def test_a_pretrained_model_is_run_with_its_random_twin_unless_told_otherwise(suite):

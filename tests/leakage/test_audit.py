@@ -133,7 +133,7 @@ def test_a_figure_beyond_its_threshold_that_is_clear_says_why(audited, found, wh
 
 def test_a_pass_names_what_went_furthest_as_no_fault(audited):
     audit = audited(TRAIN, TEST)
-    assert audit.line.startswith("PASS: no fault beyond chance was found; furthest goes: ")
+    assert audit.line.startswith("PASS: no fault beyond chance was found; strongest finding: ")
     none = audit.model_copy(update={"findings": (share("copies", 0, 200, "none"),)})
     assert none.line == "PASS: no fault beyond chance was found"
 

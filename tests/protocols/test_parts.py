@@ -316,7 +316,7 @@ def test_few_shots_make_a_curve_too_and_who_never_gets_there_is_censored(
     assert (better.rows[0].to_target.value, better.rows[0].to_target.never) == (None, 3)
     text = render_curves(curves)
     assert "by training examples of each class" in text
-    assert "the best reference row, is with 10 of each class" in text
+    assert "the best reference row, heads, with 10 of each class" in text
     print_curves(curves)
     said = capsys.readouterr().out
     assert "row zero: heads with 10 of each class" in said

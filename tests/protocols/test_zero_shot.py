@@ -268,13 +268,13 @@ def test_a_pretrained_row_says_what_it_gains_over_its_random_twin(registry, tmp_
 
     alone = notes("twin")["pretrained"]
     assert alone[0] is None
-    assert "no random twin was run, so what pretraining gains is not known" in alone[1]
+    assert "no random twin was run, so the gain from pretraining is not known" in alone[1]
     both = notes("twin", overrides={"init": "random"})
     gained, said = both["pretrained"]
     assert 0 < gained.low <= gained.value <= gained.high
     assert f"pretraining gains +{gained.value:.3f}" in "; ".join(said)
     assert "pretrained on the letters" in said
-    assert both["random"][1][0] == "random twin: weights as they are initialised"
+    assert both["random"][1][0] == "random twin: randomly initialised weights"
 
 
 @pytest.mark.parametrize(

@@ -169,9 +169,8 @@ def test_a_task_that_no_common_model_was_run_on_is_left_out_and_named(overview):
     found = {own.model: own.mean_rank.value for own in summary.standings}
     assert found == {"x": 1, "y": 2}
     assert (summary.tasks, summary.unplaced) == (("one", "two"), ("three",))
-    assert "none of these models was run on them: three." in render_board(
-        overview({"one": both, "two": both, "three": {"z": 1}})
-    )
+    page = render_board(overview({"one": both, "two": both, "three": {"z": 1}}))
+    assert "none of these models was run on them: three." in " ".join(page.split())
 
 
 def test_there_is_no_summary_where_nobody_was_run_on_half_of_the_tasks(overview):
@@ -269,11 +268,11 @@ def test_failed_tasks_count_where_they_are_asked_for_and_the_board_says_so(overv
     (summary,) = found.summaries
     assert set(summary.tasks) == {"one", "two", "three"}
     assert all(line.counts for line in found.lines)
-    said = "Counted although their data audit failed, as was asked for: two"
+    said = "Included although their data audit failed (`--with-failed`): two"
     page = " ".join(render_board(asked).split())
     assert said in page
-    assert "They count in summaries, as was asked for." in page
-    assert "They count in no summary." in render_board(board)
+    assert "The summaries include them (`--with-failed`)." in page
+    assert "The summaries do not include them." in render_board(board)
     assert board.model_dump(mode="json").get("with_failed") is None
 
 
@@ -359,17 +358,17 @@ def test_a_cell_is_the_gain_with_its_interval_pale_where_that_holds_0_empty_wher
     }
     page = render_board(with_gains(overview(CLEAR), gains))
     assert grid_of(page, "one") == {
-        **{"task": "[one]", "audit": "PASS", "floor (MCC)": "floor"},
+        **{"task": "[one]", "audit": "PASS", "row zero (MCC)": "floor"},
         **{"x": "+0.20 [0.10, 0.30]", "y": "(+0.01 [-0.10, 0.12])", "z": "-0.20 [-0.30, -0.10]"},
     }
     assert grid_of(page, "two")["z"] == "(+0.10 [0.00, 0.20])"
     assert grid_of(page, "three")["z"] == ""
-    assert "Empty: the model was not run on the task." in page.replace("\n", " ")
+    assert "Empty: not run." in page.replace("\n", " ")
 
 
-def test_what_was_not_held_against_a_floor_is_a_score(overview):
+def test_what_has_no_row_zero_is_a_score(overview):
     page = render_board(overview(CLEAR))
-    assert grid_of(page, "one")["floor (MCC)"] == ""
+    assert grid_of(page, "one")["row zero (MCC)"] == ""
     assert grid_of(page, "one")["x"] == "0.90"
 
 
@@ -378,7 +377,7 @@ def test_failed_tasks_stand_apart(overview):
     sound, _, failed = page.partition("#### Tasks whose data audit failed")
     assert "| [two]" not in sound
     assert grid_of(failed, "two")["audit"] == "FAIL"
-    assert "They count in no summary." in failed
+    assert "The summaries do not include them." in failed
 
 
 def test_who_leads_a_task_is_named_where_that_is_no_column(overview):
@@ -398,7 +397,7 @@ def test_who_leads_a_task_is_named_where_that_is_no_column(overview):
     }
     page = render_board(overview(with_long_names))
     assert max(len(line) for line in page.splitlines() if line.startswith("|")) <= WIDEST
-    assert "Of rank 1 where that is no column: [three] model-2-long" in page.replace("\n", " ")
+    assert "Rank 1, if not among the columns: [three] model-2-long" in page.replace("\n", " ")
 
 
 def test_a_task_that_only_reference_rows_were_run_on_is_named_below_the_grid(overview):
@@ -429,7 +428,7 @@ def test_a_table_beside_a_tasks_first_has_a_line_and_counts_nowhere(overview):
     assert [(line.task, line.apart) for line in found.lines if line.apart] == [("one", "folds 5")]
     assert found.summaries == build_overview(board).summaries
     page = render_board(more)
-    assert "Further tables of these tasks, in no summary: [one on" in page.replace("\n", " ")
+    assert "Further tables of these tasks, not in the summaries: [one on" in page.replace("\n", " ")
     assert page.count("| [one]") == 1
 
 

@@ -106,7 +106,7 @@ def test_a_row_without_a_value_has_no_rank_and_comes_last(made):
     rows = table(records).rows
     assert [(row.rank, row.model) for row in rows] == [(1, "good"), (2, "noise"), (None, "aaa")]
     assert rows[2].means["mcc"] is None
-    assert "no MCC in 10 of 10" in rows[2].notes
+    assert "no MCC in 10 of 10 runs" in rows[2].notes
     line = next(x for x in render_table(table(records)).splitlines() if "| aaa" in x)
     assert [cell.strip() for cell in line.split("|")[1:5]] == ["-", "-", "aaa", "-"]
 
@@ -120,7 +120,7 @@ def test_a_table_without_any_value_ranks_nobody_and_says_so(made):
 def test_seeds_without_a_value_are_left_out_of_the_mean_and_noted(made):
     (row,) = table(made("some", [0.5, None, 0.7])).rows
     assert (row.means["mcc"].value, row.means["mcc"].n) == (0.6, 2)
-    assert "no MCC in 1 of 3" in row.notes
+    assert "no MCC in 1 of 3 runs" in row.notes
 
 
 def test_who_may_train_for_less_than_most_says_so(made):
@@ -136,7 +136,7 @@ def test_who_may_train_for_less_than_most_says_so(made):
     records = trained("a", 3000) + trained("b", 3000) + trained("short", 1000)
     rows = table(records + trained("fitted", 100, **fitted)).rows
     notes = {row.model: row.notes for row in rows}
-    assert notes["short"] == ("trained on 1,000 examples at most, where most have 3,000 examples",)
+    assert notes["short"] == ("trained on at most 1,000 examples, most rows on 3,000 examples",)
     assert {notes[model] for model in ("a", "b", "fitted")} == {()}
 
 
@@ -152,7 +152,7 @@ def test_the_board_shows_each_task_under_its_own_headings(made, finished):
     assert "success" in positions
     headings = [cell.strip() for cell in scores.split("|")[1:-1]]
     assert headings[:5] == ["#", "tier", "model", "MCC", "gain"]
-    assert headings[5:] == ["log loss", "parameters", "s a run"]
+    assert headings[5:] == ["log loss", "parameters", "s / run"]
     page = render_board(board)
     assert "exact signed-rank test" in page
     assert "no early stop: at 3,000 pairs" in page
@@ -237,7 +237,7 @@ def test_a_row_says_whether_what_it_is_tested_on_has_tuned_it(
     assert tuned_on_tested(record, asked) == tested
     if asked is None:
         notes = build_board([record], TASKS).tables[0].rows[0].notes
-        assert any("is tested on" in note for note in notes) == tested
+        assert any("its test items" in note for note in notes) == tested
         assert any(
             "preset found, tuned on promoters: 20 trials, 0.1 CPU-hours" in note for note in notes
         )

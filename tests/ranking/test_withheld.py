@@ -98,7 +98,9 @@ def test_no_gain_is_over_a_lesser_row_where_the_best_is_not_at_hand(store):
     assert board.tables[0].rows[0].gain is not None
     (table,) = again.tables
     assert table.rows[0].gain is None
-    assert table.gain_words.startswith(f"no gain: the best reference row is {best}, and what it")
+    assert table.gain_words.startswith(
+        f"no gain: the test outputs of the best reference row, {best}, are"
+    )
     assert gain_cell(table.rows[0], table) == ""
 
 

@@ -72,13 +72,13 @@ def with_audits(board: Board, audits: Mapping[str, DataAudit], with_failed: bool
         audits: Audits by the checksum of their data.
         with_failed: As in `Board`.
     """
-    counted = "summaries over tasks, as was asked for" if with_failed else "no summary over tasks"
+    counted = "includes its rows (--with-failed)" if with_failed else "does not include its rows"
 
     def told(table: Table) -> Table:
         audit = audits.get(table.data_checksum)
         if audit is None:
             return table
-        failed = f" Its rows count in {counted}." if audit.verdict == "FAIL" else ""
+        failed = f" The summary over tasks {counted}." if audit.verdict == "FAIL" else ""
         notes = (f"Data audit: {audit.line}.{failed}", *table.notes)
         best, rule = None, audit.best_rule
         if rule is not None and rule.value > 0:

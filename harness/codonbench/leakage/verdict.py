@@ -148,15 +148,15 @@ class DataAudit(Frozen):
             return finding.words
         composition = max((f.value for f in self.findings if f.check == "composition"), default=-1)
         validation = finding.validation or 0.0
-        why = "chance may give as much on so few test items"
+        why = "chance can reach this on so few test items"
         if finding.check in SHARES:
-            why = f"fewer than {_FEWEST} test items are no doubt"
+            why = f"fewer than {_FEWEST} test items do not count as a doubt"
         elif finding.check in IN_PLACE and composition >= finding.value:
-            why = "composition alone goes as far"
+            why = "composition alone reaches as much"
         elif (
             validation < THRESHOLDS[finding.check][0] and finding.value * self.test**0.5 >= _CHANCE
         ):
-            why = f"on the validation items it is {validation:.3f}"
+            why = f"only {validation:.3f} on the validation items"
         return f"{finding.words}; clear: {why}"
 
     @property
@@ -166,7 +166,7 @@ class DataAudit(Frozen):
         if self.verdict != "PASS":
             return words
         nothing = "no fault beyond chance was found"
-        return f"{nothing}; furthest goes: {words}" if self.worst.severity > 0 else nothing
+        return f"{nothing}; strongest finding: {words}" if self.worst.severity > 0 else nothing
 
     @property
     def line(self) -> str:

@@ -20,11 +20,11 @@ from codonbench.errors import ConfigError
 LABELS, COMPOSITION, UNTRAINED, STRAND = "labels", "composition", "untrained", "strand"
 
 WORDS: Mapping[str, str] = {
-    LABELS: "what is right for training and validation items is permuted, in each split by itself "
-    "and anew for each seed; for test items it is not",
-    COMPOSITION: "each sequence is in another order that keeps its dinucleotides",
-    UNTRAINED: "nothing is trained",
-    STRAND: "test items are handed over as their reverse complements",
+    LABELS: "targets of training and validation items are permuted within each split, anew for "
+    "each seed; test targets are not",
+    COMPOSITION: "each sequence is shuffled, keeping its dinucleotides",
+    UNTRAINED: "no training",
+    STRAND: "test items are replaced by their reverse complements",
 }
 """Description of each control that a protocol may offer."""
 

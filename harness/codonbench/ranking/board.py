@@ -206,15 +206,19 @@ class Table(Frozen):
         if self.figures is None or not self.rows:
             return ""
         known = self.figures.rule is not None
-        said = "no row zero: no reference row with such a score was run here"
+        said = "no row zero: no reference row with this score was run"
         if self.best_reference is not None:
-            said = f"no gain: the best reference row is {self.best_reference}, and what it answered"
-            said += " item by item is not at hand or may not be published"
+            said = (
+                f"no gain: the test outputs of the best reference row, {self.best_reference}, are "
+            )
+            said += "not available or may not be published"
         if self.gain_over:
             best = "the best rule or reference row" if known else "the best reference row"
             said = f"gain: over {self.gain_over}, {best}, on the same seeds and items"
         if AUDITS_RULE in self.beside and not known:
-            said += f"; none is over the {AUDITS_RULE}, whose answers item by item are not known"
+            said += (
+                f"; the {AUDITS_RULE} cannot be row zero, since its outputs were not kept by item"
+            )
         return said
 
     @property
@@ -292,7 +296,7 @@ def build_board(
             excluded.append(Excluded(name=printable(item.path.name), reason=item.reason))
         elif item.run_spec.fold is not None:
             if item.run_spec.whole.run_id not in there:
-                alone = "one fold, which counts once all of its seed have been run"
+                alone = "one fold; it counts once all folds of its seed have been run"
                 excluded.append(Excluded(name=item.name, reason=alone))
         elif reason := _unfit(item, tasks):
             excluded.append(Excluded(name=item.name, reason=reason))
@@ -409,12 +413,12 @@ def _unfit(record: RunRecord, tasks: Mapping[str, Task]) -> str | None:
         return f"status {record.status}"
     if task_of(record, tasks) is None:
         return (
-            f"task {record.task}, which says how its rows are ranked, is not installed, or not "
-            "allowed by --trust"
+            f"task {record.task} is not installed or not allowed by --trust, so how it is ranked "
+            "is not known"
         )
     values = record.metrics.items()
     huge = sorted(name for name, value in values if value and abs(value) > sys.float_info.max)
-    return f"{', '.join(huge)}: larger than any number that can be reckoned with" if huge else None
+    return f"{', '.join(huge)}: too large to compute with" if huge else None
 
 
 def _task(record: RunRecord, tasks: Mapping[str, Task]) -> Task:
@@ -550,7 +554,7 @@ def _with_budgets(
     usual = min(counts, key=lambda amount: (-counts[amount], amount), default="")
 
     def noted(row: Row, amount: str) -> Row:
-        note = f"trained on {amount} at most, where most have {usual}"
+        note = f"trained on at most {amount}, most rows on {usual}"
         note = note.replace("pairs", task.counted_in)
         return row.model_copy(update={"notes": (*row.notes, note)})
 
@@ -588,7 +592,7 @@ def _with_twins(
             continue
         twinned = "init" in record.run_spec.config
         lacks = "no random twin was run" if twinned else "it can have no random twin"
-        note = f"{lacks}, so what pretraining gains is not known"
+        note = f"{lacks}, so the gain from pretraining is not known"
         if (twin := row.twin) is not None:
             value, low, high = (
                 f"{v:{sign}.{primary.digits}f}"
@@ -597,7 +601,7 @@ def _with_twins(
             note = f"pretraining gains {value} [{low}, {high}] {primary.title} over its random twin"
         elif twin_of(record, runs) is not None:
             note = (
-                "its random twin is in this table; test outputs, to compare them, are not at hand"
+                "its random twin is in this table; test outputs to compare them are not available"
             )
         told.append(row.model_copy(update={"notes": (*row.notes, note)}))
     return tuple(told)
@@ -691,7 +695,7 @@ def _held_to(ceiling: Ceiling | None, rows: tuple[Row, ...], ranking: Ranking) -
             return False
         return figure.low > ceiling.high if higher else figure.high < ceiling.low
 
-    note = "beyond the ceiling, which no honest model is: look for a leak or a wrong ceiling"
+    note = "beyond the ceiling: check for a leak or a wrong ceiling"
     return tuple(
         row.model_copy(update={"notes": (*row.notes, note)}) if beyond(row) else row for row in rows
     )

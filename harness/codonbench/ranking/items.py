@@ -52,11 +52,11 @@ CONTROL_LEVEL = 0.01
 """Of the test by which a control is above chance, and a row above its control."""
 
 WORDS_OF_FLAGS = {
-    LABELS: "above chance with permuted labels: by luck, as one such row in a hundred, or it knows "
-    "answers from elsewhere, such as the test set, pretraining or a built-in rule",
-    UNTRAINED: "above chance untrained: by luck, as one such row in a hundred, or it knows answers "
-    "from elsewhere, such as pretraining or a built-in rule",
-    COMPOSITION: "no better than on shuffled sequences: what it has is composition",
+    LABELS: "above chance with permuted labels: luck (one honest row in a hundred), or knowledge "
+    "from elsewhere, such as the test set, pretraining or a built-in rule",
+    UNTRAINED: "above chance untrained: luck (one honest row in a hundred), or knowledge from "
+    "elsewhere, such as pretraining or a built-in rule",
+    COMPOSITION: "no better than on shuffled sequences: it uses only composition",
 }
 """The note on a row whose control does not come out as it should."""
 
@@ -384,7 +384,7 @@ def _ruled(
 
 
 _Floor = tuple[str, Scores]
-"""The best row that costs nothing, by name."""
+"""The best reference row or rule of the audit, by name."""
 
 
 def _floor(

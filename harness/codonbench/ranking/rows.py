@@ -79,7 +79,7 @@ def name_text(
     """Return a model's name, where it departs from that, who supplies it, and more if given."""
     extras = [f"{field}={value}" for field, value in sorted(overrides.items())]
     if distribution != "codonbench":
-        extras.append(f"by {distribution or 'nobody installed'}")
+        extras.append(f"by {distribution or 'an unknown supplier'}")
     if told_apart:
         extras.append(told_apart)
     return f"{model} ({'; '.join(extras)})" if extras else model
@@ -400,21 +400,21 @@ def _notes(
     n, control = len(records), ranking.control
     notes = [f"knows {fact}" for fact in sorted({fact for r in records for fact in r.knowledge})]
     if records[0].run_spec.config.get("init") == "random":
-        notes.append("random twin: weights as they are initialised")
+        notes.append("random twin: randomly initialised weights")
     elif seen := records[0].pretrained_on:
         notes.append(f"pretrained on {seen}")
     if (tuning := records[0].tuning) is not None:
         notes += tuning.notes
     if tuned_on_tested(records[0], asked):
-        notes.append("tuned on items that it is tested on")
+        notes.append("tuned on its test items")
     notes += said
     diverged = sum(r.status == "diverged" for r in records)
     if diverged:
-        notes.append(f"diverged in {diverged} of {n}")
+        notes.append(f"diverged in {diverged} of {n} runs")
     primary = ranking.primary
     silent = sum(r.metrics.get(primary.metric) is None for r in records)
     if silent and primary.statistic == "mean":  # a mean of the others may flatter
-        notes.append(f"no {primary.title} in {silent} of {n}")
+        notes.append(f"no {primary.title} in {silent} of {n} runs")
     if n < OFFICIAL_SEEDS and records[0].info.role == "contestant":
         notes.append(f"fewer than {OFFICIAL_SEEDS} seeds")
     if records[0].info.role == "contestant":

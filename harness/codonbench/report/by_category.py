@@ -66,7 +66,7 @@ def render_by_category(overview: Overview) -> str | None:
     )
 
 
-TITLE = "Win rate of each model, category by category"
+TITLE = "Win rate of each model by category"
 
 
 def describe(overview: Overview) -> str:
@@ -84,8 +84,9 @@ def describe(overview: Overview) -> str:
         if own.category
     ]
     return (
-        "Share of pairs of a task and another model in which a model comes first, with its 95 % "
-        "interval; hollow dots are reference rows, numbers at the right places in the category. "
+        "Win rate: over all pairs of a task and another model, the share in which the model is "
+        "ahead, with its 95 % interval. Hollow dots are reference rows; the numbers at the right "
+        "are places in the category. "
         f"First in each: {'; '.join(told)}."
     )
 

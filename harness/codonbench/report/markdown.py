@@ -164,7 +164,7 @@ def _tasks_by_models(lines: Sequence[TaskLine]) -> _TasksByModels:
     (one,) = metrics if len(metrics) == 1 else ("",)
     grid = ""
     while contested:
-        headings = ["task", "audit", plain(f"floor ({one})" if one else "floor, metric")]
+        headings = ["task", "audit", plain(f"row zero ({one})" if one else "row zero, metric")]
         body = []
         for line in contested:
             floor = (line.floor or "").removeprefix("the ").partition(" (")[0]
@@ -448,7 +448,7 @@ def _columns(
         *([("gain", partial(gain_cell, table=table))] if primary.statistic == "mean" else []),
         *([(plain(", ".join(c.short or c.title for c in others)), behind)] if others else []),
         ("parameters", lambda row: f"{row.parameters:,}"),
-        *([("s a run", seconds)] if timed else []),
+        *([("s / run", seconds)] if timed else []),
     ]
 
 

@@ -275,9 +275,9 @@ SHUFFLED = Control(
     flagged_below=FASTER_BELOW,
     flag="faster on the real code than on shuffled ones: structured input or prior knowledge",
     headings=("pairs, real code", "pairs, control", "real / control", "faster"),
-    explanation="The same pairs under codes shuffled for each seed, beside the real code. The "
-    "ratio is the median over the seeds of both, and 0 where only the real code was deciphered; "
-    f"a row is faster on the real code where the whole interval lies below {FASTER_BELOW}:",
+    explanation="The same pairs under the real code and under one shuffled for each seed. The "
+    "ratio is the median over seeds; it is 0 if only the real code was deciphered. A row is faster "
+    f"on the real code if the whole interval is below {FASTER_BELOW}:",
 )
 """The control presents the same pairs in the same order; only what the codons mean is shuffled,
 anew for each seed. So a seed with the control and the same seed without it wait for the same rare

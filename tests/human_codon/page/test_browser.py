@@ -172,8 +172,8 @@ def test_a_row_opens_by_link_and_by_address_and_closes(visit, codons):
     headings = page.locator("figure h3").all_inner_texts()
     assert headings == [
         "Learning curves",
-        "The code as it forms",
-        "When each codon was known",
+        "Predicted code during training",
+        "When each codon was learned",
         "Stop codons",
     ]
     page.get_by_role("link", name="Close").click()
@@ -204,19 +204,19 @@ def test_the_slider_shows_each_probe_of_the_trace(visit, codons):
     page.keyboard.press("Home")
     text = page.inner_text("#probe-text")
     assert text.startswith(
-        f"Probe 1 of {last + 1}: 0 pairs, {trajectory.right[0].sum()} of 64 right; wrong: "
+        f"Evaluation 1 of {last + 1}: 0 pairs, {trajectory.right[0].sum()} of 64 right; wrong: "
     )
     first = fills(page, 1)
     assert len(first) == 64 * 21
     for t in (1, 2, 3):
         page.keyboard.press("ArrowRight")
         text = page.inner_text("#probe-text")
-        probe = f"Probe {t + 1} of {last + 1}: {trajectory.pairs[t]:,} pairs"
+        probe = f"Evaluation {t + 1} of {last + 1}: {trajectory.pairs[t]:,} pairs"
         assert f"{probe}, {trajectory.right[t].sum()} of 64" in text
         assert slider.get_attribute("aria-valuetext") == text
     assert fills(page, 1) != first
     page.keyboard.press("End")
-    assert f"Probe {last + 1} of {last + 1}: 400,000 pairs, 64 of 64 right" in page.inner_text(
+    assert f"Evaluation {last + 1} of {last + 1}: 400,000 pairs, 64 of 64 right" in page.inner_text(
         "#probe-text"
     )
     bright = [fill for fill in fills(page, 1) if fill == "rgb(253, 234, 69)"]
@@ -267,8 +267,8 @@ def test_numbers_stand_beside_the_pictures(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
     open_row(seen, "mlp-64")
-    page.get_by_text("This probe in numbers").click()
-    table = page.get_by_role("region", name="This probe in numbers")
+    page.get_by_text("This evaluation in numbers").click()
+    table = page.get_by_role("region", name="This evaluation in numbers")
     expect(table.locator("tbody tr")).to_have_count(64)
     page.get_by_text("Each seed in numbers").click()
     numbers = page.get_by_role("region", name="Each seed in numbers")
@@ -453,10 +453,10 @@ def test_a_row_of_too_few_seeds_has_no_tier(visit, shelf, base, rename):
 @pytest.mark.parametrize(
     ("real", "controlled", "text"),
     [
-        (640, None, "got there without the control and not under it"),
-        (None, 640, "got there under the control and not without it"),
-        (None, None, "got there neither without the control nor under it"),
-        (640, 1280, "needs 0.50 [0.50 to 0.50] of what it needs under the control"),
+        (640, None, "got there only without the control"),
+        (None, 640, "got there only with the control"),
+        (None, None, "got there neither without the control nor with it"),
+        (640, 1280, "needs 0.50 [0.50 to 0.50] times the pairs that it needs with the control"),
     ],
 )
 def test_a_ratio_to_the_control_is_said_in_words(
@@ -550,7 +550,7 @@ def test_a_board_on_which_nobody_ever_got_there(visit, shelf, base, rename):
     page = visit(site_of(shelf, many(base, rename, 3, 2, lambda m, s: None))).open()
     assert column(page, "pairs_consumed") == ["> 400,000"] * 3
     page.get_by_role("link", name="model-0001").click()
-    expect(page.locator("#row .note")).to_contain_text("no curves")
+    expect(page.locator("#row .note")).to_contain_text("No learning curves")
 
 
 HOSTILE = (

@@ -205,14 +205,14 @@ def items_of(n, **facts):
     [
         (items_of(200), "length", "all test items have 41 letters"),
         (items_of(200, gc=None), "GC", "the alphabet has no G and C"),
-        (items_of(200, likeness=None), "likeness", "no item is trained on"),
-        (items_of(200, likeness=np.full(200, 9)), "likeness", "all are alike"),
-        (items_of(200, gc=np.arange(200) // 199), "GC", "nearly all test items are alike in it"),
+        (items_of(200, likeness=None), "likeness", "the task has no training items"),
+        (items_of(200, likeness=np.full(200, 9)), "likeness", "it is the same for all test items"),
+        (items_of(200, gc=np.arange(200) // 199), "GC", "it is the same for nearly all test items"),
         (items_of(39), "GC", "39 test items are fewer than two parts of 20"),
-        (items_of(200, lengths=None, gc=None, likeness=None), "GC", "an item is a row of numbers"),
-        (items_of(0), "GC", "each seed draws test items of its own"),
-        (items_of(7), "GC", "rows were asked about other items than those of the test split"),
-        (None, "GC", "nobody has described the items of these data"),
+        (items_of(200, lengths=None, gc=None, likeness=None), "GC", "items are features"),
+        (items_of(0), "GC", "each seed draws its own test items"),
+        (items_of(7), "GC", "rows were tested on other items than the test split"),
+        (None, "GC", "the items of these data have not been described"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -241,10 +241,10 @@ def test_parts_hold_all_items_and_few_copies_of_training_items_are_among_them():
 def test_why_nothing_is_known_of_test_items_is_said():
     facts = items_of(200)
     assert set(untold(SCORE, None, facts, (), answered=False).values()) == {
-        "no answers to the test items are at hand"
+        "no test outputs are available"
     }
     assert set(untold(SCORE, None, facts, (), answered=True).values()) == {
-        "what is right for the test items may not be published"
+        "the targets of the test items may not be published"
     }
     pairs = Column(metric="pairs", title="pairs", scale="position")
     ranking = Ranking(metric="pairs", direction="lower", columns=(pairs,))
@@ -255,5 +255,5 @@ def test_why_nothing_is_known_of_test_items_is_said():
     run = replace(outputs(QUANTITIES, np.ones((200, 2)), np.ones((200, 2))), targets=None)
     own = table_items({"r": [RUN]}, {"run": run}, facts.values())
     assert untold(SCORE, own, facts, (), answered=True)["GC"] == (
-        "it was not reckoned where the data lie"
+        "it was not computed where the data are available"
     )

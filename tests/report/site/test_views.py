@@ -38,16 +38,16 @@ def test_a_task_says_what_it_asks_what_that_is_worth_and_where_rows_are_right(vi
     assert page.locator("#about-task code.letters").count() == 10
     headings = page.locator("#task-figures h3").all_inner_texts()
     assert headings == [
-        "What a score costs",
+        "Score against cost",
         "Learning curves",
-        "How sure, and how often right",
-        "What is taken for what",
-        "Score by kind of item",
+        "Calibration",
+        "Confusion matrix",
+        "Score by item property",
     ]
     for name in ("by length", "by GC", "by likeness"):
         expect(page.locator(f"#task-figures svg[aria-label$='{name}']")).to_be_visible()
-    expect(page.locator("#task-figures svg[aria-label^='Share of answers']")).to_be_visible()
-    confusion = page.locator("[aria-label='What is taken for what'] tbody td").all_inner_texts()
+    expect(page.locator("#task-figures svg[aria-label^='Share of correct']")).to_be_visible()
+    confusion = page.locator("[aria-label='Confusion matrix'] tbody td").all_inner_texts()
     found = sum(float(text.split()[0]) for text in confusion)
     assert found == pytest.approx(len(shown.outputs("cnn")[0].targets), abs=0.3)
 
@@ -72,7 +72,7 @@ def test_a_task_shows_how_its_rows_learned_from_files_loaded_when_that_is_opened
     part = page.locator("#task-figures details.part", has_text="Learning curves")
     expect(part.locator("svg [data-mark=line] path")).to_have_count(2)  # majority is trained, too
     expect(part.locator(".legend")).to_have_text("cnnmajority")
-    expect(part).to_contain_text("of the others no trajectory was at hand, or nothing was trained")
+    expect(part).to_contain_text("the others have no trajectory or were not trained")
     part.get_by_text("Curves of rows in numbers").click()
     last = part.locator("tbody tr", has_text="cnn").last.locator("th, td").all_inner_texts()
     script = (
@@ -90,7 +90,9 @@ def test_a_task_shows_how_its_rows_learned_from_files_loaded_when_that_is_opened
 def test_a_task_says_why_it_has_no_learning_curves(visit, three_tasks, shown):
     first = shown.table.model_copy(update={"task": "first", "key": "first"})
     page = visit(three_tasks).open(f"#table={table_id(first)}", "#count:not(:empty)")
-    expect(page.locator("#task-figures")).to_contain_text("No learning curves: of rows that")
+    expect(page.locator("#task-figures")).to_contain_text(
+        "No learning curves: no trajectory of a trained row"
+    )
 
 
 def test_a_cross_validated_task_tells_of_all_its_items_and_of_no_missing_trajectories(
@@ -115,14 +117,15 @@ def test_a_task_says_why_nobody_knows_what_its_items_are_like(visit, shown, writ
     write(tmp_path / "site", Board(tables=(shown.table,), excluded=()), shown.runs, known)
     page = visit(tmp_path / "site").open(f"#table={table_id(shown.table)}", "#count:not(:empty)")
     expect(page.locator("#task-figures")).to_contain_text(
-        "No score by length, share of G and C, likeness to training: nobody has described"
+        "No score by length, share of G and C, similarity to training: the items of these data "
+        "have not been described"
     )
 
 
 def test_rows_are_chosen_for_a_chart(visit, shown, views):
     page = visit(shown.site).open(*views["task"])
     page.evaluate(OPEN_ALL)
-    part = page.locator("details", has=page.get_by_role("heading", name="How sure")).first
+    part = page.locator("details", has=page.get_by_role("heading", name="Calibration")).first
     expect(part.locator(".legend")).to_contain_text("cnn")
     part.get_by_role("checkbox", name="cnn").uncheck()
     expect(part.locator(".legend")).not_to_contain_text("cnn")
@@ -146,7 +149,7 @@ def test_two_rows_side_by_side_disagree_where_their_outputs_do(visit, shown, vie
     ]
     cells = page.locator("#beside table").first.locator("td").all_inner_texts()
     assert [int(re.match(r"\d+", cell)[0]) for cell in cells] == wanted
-    first = page.locator("[aria-label='Where cnn does better'] tbody tr").first
+    first = page.locator("[aria-label='Where cnn is better'] tbody tr").first
     item = int(first.locator("th").inner_text())
     odds = [
         np.mean(
@@ -188,7 +191,9 @@ def test_two_models_lead_to_their_rows_side_by_side(visit, shown, views):
     page = visit(shown.site).open(*views["model"])
     page.locator("#model select").select_option(label="kmer-linear")
     page.get_by_role("link", name="item by item").click()
-    expect(page.locator("#beside h4").first).to_have_text("Where cnn does better by most")
+    expect(page.locator("#beside h4").first).to_have_text(
+        "Where cnn is better, largest differences first"
+    )
     assert page.locator("#model").is_hidden()
 
 
@@ -199,7 +204,7 @@ def test_two_models_are_not_said_to_be_comparable_where_no_answers_are_at_hand(
     write(tmp_path / "site", Board(tables=(shown.table,), excluded=()), shown.runs, known)
     address = f"#model={model_id('cnn')}&other={model_id('kmer-linear')}"
     page = visit(tmp_path / "site").open(address, "#model table")
-    expect(page.locator("#model tbody td").last).to_have_text("no answers at hand")
+    expect(page.locator("#model tbody td").last).to_have_text("no test outputs")
     expect(page.get_by_role("link", name="item by item")).to_have_count(0)
 
 
@@ -231,12 +236,12 @@ def test_tasks_that_nobody_ran_are_named_on_the_official_board_alone(
     visit, three_tasks, shown, write, tmp_path
 ):
     page = visit(three_tasks).open("", OVERVIEW)
-    expect(page.get_by_text("Not run by anybody yet")).to_have_count(0)
+    expect(page.get_by_text("Not run yet")).to_have_count(0)
     tables = [shown.table.model_copy(update={"task": name, "key": name}) for name in "ab"]
     known = replace(shown.known, official=True)
     write(tmp_path / "site", Board(tables=tuple(tables), excluded=()), shown.runs, known)
     page = visit(tmp_path / "site").open("", OVERVIEW)
-    page.get_by_text("Not run by anybody yet").click()
+    page.get_by_text("Not run yet").click()
     expect(page.locator("#overview details")).to_contain_text("gue-tf-0, gue-tf-1")
 
 
@@ -306,14 +311,14 @@ def test_each_table_of_a_task_is_found_by_its_protocol(visit, two_protocols):
     expect(tasks).to_contain_text("by training examples")
     expect(page.locator("#overview .overview tbody td")).to_have_text("0.250")
     page.locator("#overview .overview tbody th a").click()
-    expect(page.locator("#task-figures h3", has_text="By training examples")).to_be_visible()
+    expect(page.locator("#task-figures h3", has_text="Score by training examples")).to_be_visible()
 
 
 @pytest.mark.parametrize("summary", ["rank", "wins", "categories"])
 def test_no_summary_stands_beside_a_filter_that_it_does_not_follow(visit, two_protocols, summary):
     page = visit(two_protocols).open(f"#summary={summary}", OVERVIEW)
     title = page.locator("#overview h3", has_text="2 tasks")
-    hidden = page.get_by_text("How models stand over tasks is not shown")
+    hidden = page.get_by_text("Summaries over tasks are not shown")
     protocol = page.get_by_role("combobox", name="Protocol")
     expect(title).to_be_visible()
     protocol.select_option("supervised")  # by which all was run that it counts
@@ -322,7 +327,7 @@ def test_no_summary_stands_beside_a_filter_that_it_does_not_follow(visit, two_pr
     protocol.select_option("linear_probe")
     expect(title).to_have_count(0)
     expect(hidden).to_be_visible()
-    page.get_by_role("link", name="Without them").click()
+    page.get_by_role("link", name="Clear these filters").click()
     expect(title).to_be_visible()
     expect(hidden).to_have_count(0)
     assert "protocol" not in page.url
@@ -341,19 +346,19 @@ def test_a_bar_joins_models_that_are_not_told_apart(visit, three_tasks):
     assert dots.count() == 3
     for i in range(3):
         assert bar["y"] <= dots.nth(i).bounding_box()["y"] + 5 <= bar["y"] + bar["height"]
-    groups = page.locator("[aria-label='How models stand, as numbers'] tbody td:nth-child(3)")
+    groups = page.locator("[aria-label='Models over tasks, as numbers'] tbody td:nth-child(3)")
     assert groups.all_inner_texts() == ["a", "a", "a"]
 
 
 def test_who_beats_whom_is_told_with_its_interval_and_pale_of_two_tasks(visit, three_tasks):
     page = visit(three_tasks).open("#summary=wins", OVERVIEW)
-    cells = page.locator("[aria-label='Who beats whom'] tbody td")
+    cells = page.locator("[aria-label='Pairwise comparison'] tbody td")
     texts = [text.split("\n") for text in cells.all_inner_texts()]
     assert [text == [""] for text in texts] == [i % 4 == 0 for i in range(9)]
     assert all(re.fullmatch(r"\d+ to \d+", text[1].strip()) for text in texts if text != [""])
     expect(cells.nth(1)).to_have_attribute("title", "over 2 tasks")
     expect(cells.nth(1)).to_have_class("pale")
-    expect(cells.nth(1)).to_contain_text("not told apart")
+    expect(cells.nth(1)).to_contain_text("no significant difference")
     for i, j in ((1, 3), (2, 6), (5, 7)):  # each way round, they make a whole
         one, other = (float(texts[at][0].split()[0]) for at in (i, j))
         assert one + other == 100
@@ -372,21 +377,21 @@ def test_names_of_one_checkpoint_are_cut_where_they_differ(visit, three_tasks):
 
 def test_a_score_stands_against_each_of_its_costs(visit, shown, views):
     page = visit(shown.site).open(*views["task"])
-    page.get_by_text("What a score costs").click()
-    part = page.locator("details", has=page.get_by_role("heading", name="What a score costs")).first
+    page.get_by_text("Score against cost").click()
+    part = page.locator("details", has=page.get_by_role("heading", name="Score against cost")).first
     for cost, label in (
         ("parameters", "parameters"),
-        ("seconds", "seconds of training a run, on cpu"),
-        ("pairs", "training pairs presented until the state that was tested"),
+        ("seconds", "training seconds per run, on cpu"),
+        ("pairs", "training pairs until the tested state"),
         ("tuning-cpu", "seconds of tuning on CPU cores"),
     ):
         part.locator("select").select_option(value=cost)
         expect(part.locator(f"svg[aria-label*='against {label}']")).to_be_visible()
-        expect(part.locator(".note")).to_contain_text("no cheaper one reaches")
+        expect(part.locator(".note")).to_contain_text("no cheaper row matches")
         told = part.locator(".note").inner_text()
-        assert ("not how many examples a row needs" in told) == (cost == "pairs")
+        assert ("not the number of examples that a row needs" in told) == (cost == "pairs")
         # It is trained, and has no parameters that anybody counts: no row that is cheaper than all.
-        assert ("Not counted are the parameters of majority" in told) == (cost == "parameters")
+        assert ("Parameters are not counted for majority" in told) == (cost == "parameters")
         assert "majority" not in told.partition(".")[0] or cost != "parameters"
 
 
@@ -401,8 +406,8 @@ def test_tuning_on_a_gpu_has_an_axis_of_its_own(visit, shown, write, tmp_path):
     table = shown.table.model_copy(update={"rows": rows, "references": tuple(beside)})
     write(tmp_path / "site", Board(tables=(table,), excluded=()), shown.runs, shown.known)
     page = visit(tmp_path / "site").open(f"#table={table_id(table)}")
-    page.get_by_text("What a score costs").click()
-    part = page.locator("details", has=page.get_by_role("heading", name="What a score costs")).first
+    page.get_by_text("Score against cost").click()
+    part = page.locator("details", has=page.get_by_role("heading", name="Score against cost")).first
     for kind, words, there in (
         ("cpu", "CPU cores", ["kmer-linear: ", "40"]),
         ("cuda", "a GPU", ["cnn: ", "90"]),
@@ -491,8 +496,10 @@ def test_rows_stand_side_by_side_where_what_is_right_may_not_be_told(visit, show
     rows = [row_id(shown.runs[row.run_ids[0]]) for row in (*table.rows, *table.references)]
     address = f"#table={table_id(table)}&beside={rows[0]}.{rows[1]}"
     page = visit(tmp_path / "site").open(address, "#beside svg")
-    expect(page.locator("#beside")).to_contain_text("nobody can say here which row is nearer")
-    expect(page.locator("#beside h4").first).to_have_text("Where cnn says more by most")
+    expect(page.locator("#beside")).to_contain_text("the page cannot show which row is closer")
+    expect(page.locator("#beside h4").first).to_have_text(
+        "Where cnn predicts more, largest differences first"
+    )
     expect(page.locator("#task-figures")).to_contain_text("may not be published")
     asked = next((tmp_path / "site" / "data" / "questions").iterdir()).read_text()
     assert '"right":null' in asked

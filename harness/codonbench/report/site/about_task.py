@@ -93,7 +93,9 @@ def about_task(table: Table, task: Task | None, known: PageSources, *, folded: b
         sizes=(audit.train, audit.validation, audit.test) if audit else (),
         folded=folded,
         examples=tuple(_plain(own) for own in facts.examples) if facts else (),
-        withheld=shown(facts.withheld) if facts else "nobody described the items of these data",
+        withheld=shown(facts.withheld)
+        if facts
+        else "the items of these data have not been described",
         audit=shown(audit.line, 400) if audit else "",
         findings=tuple((f.check, f.grade, shown(audit.said(f), 400)) for f in findings)
         if audit

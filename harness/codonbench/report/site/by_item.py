@@ -123,18 +123,18 @@ def untold(
     if ranking.primary.scale != "other":
         every = "rows are ranked by how many training pairs they needed, not on a test split"
     elif table is None and answered:
-        every = "what is right for the test items may not be published"
+        every = "the targets of the test items may not be published"
     elif table is None:
-        every = "no answers to the test items are at hand"
+        every = "no test outputs are available"
     elif facts is None:
         every = (
-            "nobody has described the items of these data: in the board's folder, "
+            "the items of these data have not been described: in the board's folder, "
             "bench data describe TABLE > items/NAME.json"
         )
     elif not facts.items:
-        every = "each seed draws test items of its own"
+        every = "each seed draws its own test items"
     elif facts.lengths is None:
-        every = "an item is a row of numbers, not of letters"
+        every = "items are features, not sequences"
     absent = [fact for fact in ("length", "GC", "likeness") if fact not in told]
     if every or table is None or facts is None:
         return dict.fromkeys(absent, every)
@@ -144,20 +144,24 @@ def untold(
 def _why(fact: str, table: TableItems, facts: ItemFacts) -> str:
     """Return why rows have no score by one fact, where items have been described."""
     if fact not in facts.values():
-        return "the alphabet has no G and C" if fact == "GC" else "no item is trained on"
+        return "the alphabet has no G and C" if fact == "GC" else "the task has no training items"
     if fact not in table.facts:
-        return "rows were asked about other items than those of the test split, as on folds"
+        return "rows were tested on other items than the test split, as with folds"
     values = table.facts[fact]
     if values.min() == values.max():
-        return f"all test items have {values[0]:,} letters" if fact == "length" else "all are alike"
+        return (
+            f"all test items have {values[0]:,} letters"
+            if fact == "length"
+            else "it is the same for all test items"
+        )
     if fact not in table.parts:
         few = len(values) < 2 * FEWEST
         return (
             f"{len(values)} test items are fewer than two parts of {FEWEST}"
             if few
-            else "nearly all test items are alike in it"
+            else "it is the same for nearly all test items"
         )
-    return "it was not reckoned where the data lie"
+    return "it was not computed where the data are available"
 
 
 def answers(row: str, name: str, table: TableItems) -> RowAnswers | None:

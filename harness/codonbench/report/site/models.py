@@ -97,7 +97,7 @@ def _model_row(
 ) -> ModelRow:
     first, primary = records[0], table.ranking.primary
     plugin, machine, lock = first.plugin, first.machine, first.environment
-    supplier = f"{plugin.distribution or 'nobody installed'} {plugin.version}, {plugin.module}"
+    supplier = f"{plugin.distribution or 'unknown'} {plugin.version}, {plugin.module}"
     packages = "" if lock is None else f"{len(lock.packages)} packages, lock {lock.sha256[:12]}"
     modified = ", changed" if first.harness.modified else ""
     environment = {
@@ -108,7 +108,7 @@ def _model_row(
         "system": machine.system,
         "device": ", ".join(row.devices),
         "packages of its own": packages,
-        "kept apart": first.confinement or "",
+        "confinement": first.confinement or "",
         "day": max(map(known.day, records)),
     }
     return ModelRow(

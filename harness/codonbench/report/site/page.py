@@ -595,7 +595,7 @@ def _row(
         figures=drawn_by.get(name, ""),
         label=model_id(row.label),
         model=shown(row.model),
-        supplier="" if row.distribution == "codonbench" else shown(row.distribution or "nobody"),
+        supplier="" if row.distribution == "codonbench" else shown(row.distribution or "unknown"),
         version=shown(row.model_version),
         changes=shown(", ".join(filter(None, (shown_facts(row.overrides), row.told_apart)))),
         config=shown(shown_facts(row.config), 600),

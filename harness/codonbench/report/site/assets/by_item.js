@@ -9,7 +9,7 @@ codonbench.byItem = (() => {
   const symbols = ["circle", "square", "triangle", "diamond", "star", "cross"];
   const wide = (box, most = 720) => Math.max(260, Math.min(most, box.clientWidth || 720));
 
-  // The rows that a chart begins with: the first four and the best two that cost nothing; by ticks
+  // The rows that a chart begins with: the first four and the first two reference rows; by ticks
   // others take their place.
   function rowsOf(box, table, has, draw) {
     const able = table.rows.filter(has);
@@ -56,15 +56,15 @@ codonbench.byItem = (() => {
       const least = Math.floor(10 * d3.min(points, (d) => Math.min(d.sure, d.right)) || 0) / 10;
       const error = (row) => d3.sum(row.items.reliability, ([n, sure, right]) => n * Math.abs(sure - right)) / d3.sum(row.items.reliability, ([n]) => n);
       place.replaceChildren(legend(rows), codonbench.plot({
-        width: wide(box, 520), height: 400, ariaLabel: "Share of answers that is right, by how sure the row is of them", marginLeft: 50,
-        x: { label: "probability given to the answer", domain: [least, 1], grid: true }, y: { label: "share that is right", domain: [least, 1], grid: true }, r: { range: [2, 9] },
+        width: wide(box, 520), height: 400, ariaLabel: "Share of correct predictions by predicted probability", marginLeft: 50,
+        x: { label: "predicted probability", domain: [least, 1], grid: true }, y: { label: "share correct", domain: [least, 1], grid: true }, r: { range: [2, 9] },
         marks: [
           Plot.line([[least, least], [1, 1]], { stroke: "var(--muted)", strokeDasharray: "4 4" }),
           ...rows.map((row, i) => Plot.line(points.filter((d) => d.i === i), { x: "sure", y: "right", stroke: colours[i] })),
-          ...rows.map((row, i) => Plot.dot(points.filter((d) => d.i === i), { x: "sure", y: "right", r: "n", symbol: symbols[i], fill: colours[i], title: (d) => `${d.name}: ${words.number(d.n)} answers of ${words.percent(d.sure)} % are right in ${words.percent(d.right)} %` })),
+          ...rows.map((row, i) => Plot.dot(points.filter((d) => d.i === i), { x: "sure", y: "right", r: "n", symbol: symbols[i], fill: colours[i], title: (d) => `${d.name}: ${words.number(d.n)} predictions of ${words.percent(d.sure)} %, ${words.percent(d.right)} % correct` })),
         ],
-      }), note(`Below the dashed line a row is surer than it is right. Larger marks stand for more answers. Mean distance from the line (ECE): ${rows.map((row) => `${words.name(codonbench.label(row), 50)} ${error(row).toFixed(3)}`).join(", ")}.`),
-      numbers("Calibration", ["row", "answers a seed", "how sure", "right"], points.map((d) => [d.name, words.number(d.n), d.sure.toFixed(3), d.right.toFixed(3)])));
+      }), note(`Below the dashed line a row is overconfident. Larger marks stand for more predictions. Mean distance from the line (ECE): ${rows.map((row) => `${words.name(codonbench.label(row), 50)} ${error(row).toFixed(3)}`).join(", ")}.`),
+      numbers("Calibration", ["row", "predictions per seed", "predicted probability", "share correct"], points.map((d) => [d.name, words.number(d.n), d.sure.toFixed(3), d.right.toFixed(3)])));
     });
   }
 
@@ -77,16 +77,16 @@ codonbench.byItem = (() => {
     draw();
     function draw() {
       const found = able[pick.value()].items.confusion;
-      const head = element("tr", {}, element("th", { scope: "col" }, "is \\ taken for"), ...table.names.map((name) => element("th", { scope: "col" }, name)));
+      const head = element("tr", {}, element("th", { scope: "col" }, "true \\ predicted"), ...table.names.map((name) => element("th", { scope: "col" }, name)));
       const lines = found.map((line, i) => {
         const all = d3.sum(line) || 1;
         return element("tr", {}, element("th", { scope: "row" }, table.names[i]), ...line.map((n, j) => element("td", { class: i === j ? "apart" : "", style: `background: color-mix(in srgb, var(--accent) ${Math.round(45 * n / all)}%, transparent)` }, words.number(n), element("small", {}, `${words.percent(n / all)} %`))));
       });
-      place.replaceChildren(element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What is taken for what" }, element("table", { class: "grid" }, element("thead", {}, head), element("tbody", {}, ...lines))), note("Test items a seed, and their share of the line."));
+      place.replaceChildren(element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Confusion matrix" }, element("table", { class: "grid" }, element("thead", {}, head), element("tbody", {}, ...lines))), note("Test items per seed, and their share of the row."));
     }
   }
 
-  const heads = { length: "length", GC: "share of G and C", likeness: "likeness to training" };
+  const heads = { length: "length", GC: "share of G and C", likeness: "similarity to training" };
 
   // Why there is no score by some facts, a sentence for each reason.
   function untold(table) {
@@ -95,7 +95,7 @@ codonbench.byItem = (() => {
   }
 
   function parts(box, table) {
-    const facts = { length: "letters", GC: "% G or C", likeness: "% of its words in the training item most like it" };
+    const facts = { length: "letters", GC: "% G or C", likeness: "% of its k-mers in the most similar training item" };
     charted(box, table, (row) => row.items && Object.keys(row.items.parts).length, (place, rows) => {
       const title = table.columns[0]?.title ?? "score";
       const charts = Object.entries(table.parts).flatMap(([fact, own]) => {
@@ -115,7 +115,7 @@ codonbench.byItem = (() => {
           }),
         }), numbers(`By ${fact}`, ["row", ...names.map((name, j) => `${name} (${words.whole(own[j].items)})`)], rows.map((row) => [codonbench.label(row), ...(row.items.parts[fact] ?? []).map((score) => (score ? `${words.number(score[0])} [${words.number(score[1])} to ${words.number(score[2])}]` : "–"))]))];
       });
-      place.replaceChildren(legend(rows), ...charts, note("Lines: 95 % intervals over seeds and items. A row that is good only where an item is like one of training has memorised."), ...untold(table));
+      place.replaceChildren(legend(rows), ...charts, note("Lines: 95 % intervals over seeds and items. A row that scores well only on items similar to training items has memorised them."), ...untold(table));
     });
   }
 
@@ -138,7 +138,7 @@ codonbench.byItem = (() => {
           }),
         }),
         note(`Bands: 95 % intervals over seeds.${own.row_zero ? ` Row zero is ${own.row_zero} with all examples.` : ""}`),
-        numbers("By training examples", ["row", ...own.sizes.map(words.whole), "to row zero"], own.rows.map((row) => [row.label, ...row.points.map((point) => (point ? words.number(point.value) : "–")), row.to_row_zero ? words.censored(row.to_row_zero.value) : "–"])));
+        numbers("Score by training examples", ["row", ...own.sizes.map(words.whole), "to row zero"], own.rows.map((row) => [row.label, ...row.points.map((point) => (point ? words.number(point.value) : "–")), row.to_row_zero ? words.censored(row.to_row_zero.value) : "–"])));
     }
   }
 
@@ -152,9 +152,9 @@ codonbench.byItem = (() => {
   }
 
   async function answersOf(row, asked) {
-    if (row.withheld) throw new Error(`${codonbench.label(row)} answers with what was measured for training items, which may not be published`);
+    if (row.withheld) throw new Error(`the outputs of ${codonbench.label(row)} are training targets, which may not be published`);
     const own = await load("answers", row.id);
-    if (own.items !== asked.items) throw new Error(`${codonbench.label(row)} was asked about other test items`);
+    if (own.items !== asked.items) throw new Error(`${codonbench.label(row)} was tested on other items`);
     const raw = await unpack(own.answer);
     return { ...own, answer: own.sure ? raw : asked.scaled(raw, own), sure: own.sure && await unpack(own.sure) };
   }
@@ -171,13 +171,13 @@ codonbench.byItem = (() => {
         const own = await answersOf(table.rows[pick.value()], asked);
         const step = Math.max(1, Math.ceil(asked.right.length / 1500));
         const points = d3.range(0, asked.right.length, step).map((i) => ({ right: asked.right[i], said: own.answer[i] }));
-        const [x, y] = [asked.kind === "scores" && asked.names.length === 1 && asked.high === 0 ? "is it so" : "measured", asked.kind === "scores" ? "place of its score among all" : "predicted"];
+        const [x, y] = [asked.kind === "scores" && asked.names.length === 1 && asked.high === 0 ? "label" : "measured", asked.kind === "scores" ? "rank of its score, from 0 to 1" : "predicted"];
         place.replaceChildren(codonbench.plot({
           width: wide(box, 520), height: 400, marginLeft: 50, ariaLabel: `${y} against ${x}`, x: { label: x, grid: true }, y: { label: y, grid: true },
           marks: [Plot.line(asked.kind === "quantities" ? [[asked.low, asked.low], [asked.high, asked.high]] : [], { stroke: "var(--muted)", strokeDasharray: "4 4" }), Plot.dot(points, { x: "right", y: "said", r: 2, fill: "var(--accent)", fillOpacity: 0.45 })],
         }), note(`${words.plural(points.length, "test item")}${step > 1 ? `, every ${step}th` : ""}; predictions are means over ${words.plural(own.seeds.length, "seed")}.`));
       } catch (error) {
-        place.replaceChildren(note(`No answers of this row are at hand: ${error.message}.`));
+        place.replaceChildren(note(`No test outputs of this row: ${error.message}.`));
       }
     }
   }
@@ -188,8 +188,8 @@ codonbench.byItem = (() => {
       const points = rows.flatMap((row, i) => row.items.predicted.map(([n, said, right, spread]) => ({ i, n, said, right, low: right - spread, high: right + spread, name: codonbench.label(row) })));
       const ends = d3.extent(points.flatMap((d) => [d.said, d.right]));
       place.replaceChildren(legend(rows), codonbench.plot({
-        width: wide(box, 520), height: 400, marginLeft: 50, ariaLabel: "What was measured, on average, by what the row predicts",
-        x: { label: "predicted", grid: true }, y: { label: "measured, on average", grid: true },
+        width: wide(box, 520), height: 400, marginLeft: 50, ariaLabel: "Mean measured value by predicted value",
+        x: { label: "predicted", grid: true }, y: { label: "mean measured value", grid: true },
         marks: [
           Plot.line([[ends[0], ends[0]], [ends[1], ends[1]]], { stroke: "var(--muted)", strokeDasharray: "4 4" }),
           ...rows.flatMap((row, i) => {
@@ -197,12 +197,12 @@ codonbench.byItem = (() => {
             return [
               Plot.ruleX(mine, { x: "said", y1: "low", y2: "high", stroke: colours[i], strokeOpacity: 0.4, strokeWidth: 2 }),
               Plot.line(mine, { x: "said", y: "right", stroke: colours[i], strokeOpacity: 0.5 }),
-              Plot.dot(mine, { x: "said", y: "right", symbol: symbols[i], fill: colours[i], title: (d) => `${d.name}: of ${words.plural(d.n, "test item")} predicted about ${words.number(d.said)}, ${words.number(d.right)} was measured on average` }),
+              Plot.dot(mine, { x: "said", y: "right", symbol: symbols[i], fill: colours[i], title: (d) => `${d.name}: ${words.plural(d.n, "test item")} predicted about ${words.number(d.said)}, mean measured value ${words.number(d.right)}` }),
             ];
           }),
         ],
-      }), note("What was measured for an item may not be published: each mark stands for the test items that a row predicts about as much for, 20 of them or more; lines: standard deviations of what was measured."),
-      numbers("Predicted and measured", ["row", "items", "predicted", "measured, on average", "standard deviation"], points.map((d) => [d.name, words.whole(d.n), words.number(d.said), words.number(d.right), words.number(d.high - d.right)])));
+      }), note("Values measured for single items may not be published: each mark is the mean of 20 or more test items with similar predictions. Lines: standard deviations of the measured values."),
+      numbers("Predicted and measured", ["row", "items", "predicted", "mean measured value", "standard deviation"], points.map((d) => [d.name, words.whole(d.n), words.number(d.said), words.number(d.right), words.number(d.high - d.right)])));
     });
   }
 

@@ -16,19 +16,19 @@ codonbench.columns = (table) => {
   });
 
   return [
-    { name: "rank", title: "#", hint: `Rank by ${title(table.columns[0]?.metric)}; a question mark: a note says why it is in doubt`, kind: "number", value: (row) => row.rank ?? null, cell: (row) => [row.rank == null ? "" : `${row.rank}${row.doubted ? "?" : ""}`] },
-    has("tier") && { name: "tier", title: "Tier", hint: "Rows of different tiers are told apart by a paired test, each from each; a dash: too few seeds to test", kind: "number", value: (row) => row.tier, cell: (row) => [row.rank == null ? "" : row.tier ?? "–"] },
-    { name: "model", title: "Model", hint: "Name, changes to it, supplier; opens its pictures", kind: "text", head: true, value: (row) => codonbench.label(row), cell: name },
+    { name: "rank", title: "#", hint: `Rank by ${title(table.columns[0]?.metric)}; a question mark: in doubt, and the note says why`, kind: "number", value: (row) => row.rank ?? null, cell: (row) => [row.rank == null ? "" : `${row.rank}${row.doubted ? "?" : ""}`] },
+    has("tier") && { name: "tier", title: "Tier", hint: "Rows of different tiers differ significantly in a paired test; a dash: too few seeds to test", kind: "number", value: (row) => row.tier, cell: (row) => [row.rank == null ? "" : row.tier ?? "–"] },
+    { name: "model", title: "Model", hint: "Name, changed settings, supplier; opens the row", kind: "text", head: true, value: (row) => codonbench.label(row), cell: name },
     ...table.columns.slice(0, table.leading).map(metric),
     table.span && { name: "span", title: "", label: `${upper(title(table.span))}, drawn`, kind: "picture", cell: (row) => [bar(row.medians[table.span], table)] },
     table.success && { name: "success", title: "Success", hint: "Runs that succeeded, with the 95 % interval of their share", kind: "number", value: (row) => (row.medians[table.success] ? row.successes / row.seeds.length : null), cell: success },
-    has("gain") && { name: "gain", title: "Gain", hint: `Over ${table.floor}, the best row that costs nothing; pale where the interval holds 0`, kind: "number", value: (row) => row.gain?.[0] ?? null, cell: gain },
-    { name: "seeds", title: "Seeds", hint: "Runs that count", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
+    has("gain") && { name: "gain", title: "Gain", hint: `Difference from row zero, ${table.floor}; pale: the interval includes 0`, kind: "number", value: (row) => row.gain?.[0] ?? null, cell: gain },
+    { name: "seeds", title: "Seeds", hint: "Runs counted", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
     ...table.columns.slice(table.leading).map((column) => ({ ...metric(column), more: table.leading > 1 })),
-    has("restricted_mean") && { more: true, name: "restricted_mean", title: "Restricted mean", hint: `Mean of ${title(table.span)}, runs that never got there counted at the budget`, kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), words.whole) },
-    { name: "parameters", title: "Parameters", hint: "Trainable parameters, as the worker that trained says", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
-    { more: true, name: "seconds", title: "s a run", hint: "Median training time, where all ran on one device", kind: "number", value: (row) => row.seconds, cell: (row) => [row.seconds == null ? "" : d3.format(".2~f")(row.seconds)] },
-    { name: "notes", title: "Notes", hint: "What a reader must know", kind: "text", value: (row) => row.notes.join("; "), cell: (row) => [row.notes.join("; ")] },
+    has("restricted_mean") && { more: true, name: "restricted_mean", title: "Restricted mean", hint: `Mean of ${title(table.span)}, runs that never got there count with the whole budget`, kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), words.whole) },
+    { name: "parameters", title: "Parameters", hint: "Trainable parameters, as reported by the worker", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
+    { more: true, name: "seconds", title: "s / run", hint: "Median training time of a run, if all ran on one device", kind: "number", value: (row) => row.seconds, cell: (row) => [row.seconds == null ? "" : d3.format(".2~f")(row.seconds)] },
+    { name: "notes", title: "Notes", hint: "Flags and remarks", kind: "text", value: (row) => row.notes.join("; "), cell: (row) => [row.notes.join("; ")] },
   ].filter(Boolean);
 
   function name(row) {

@@ -36,7 +36,7 @@ codonbench.learned = (() => {
   function chart(box, table, rows, found) {
     const all = table.rows.length;
     const drawn = table.rows.filter(able).length;
-    const about = note(`A line is the median of a row's seeds, of which one that has ended counts as it was at its end; each seed is on the row's own page.${drawn < all ? ` ${words.plural(drawn, "row")} of ${words.whole(all)} can be drawn: of the others no trajectory was at hand, or nothing was trained.` : ""}`);
+    const about = note(`A line is the median over a row's seeds; a seed that has ended keeps its last value. The row's own page shows each seed.${drawn < all ? ` ${words.plural(drawn, "row")} of ${words.whole(all)} can be drawn; the others have no trajectory or were not trained.` : ""}`);
     if (!rows.length) return [about];
     const lines = found.map(middle);
     const points = lines.flatMap((line, i) => line.map((d) => ({ ...d, i, name: codonbench.label(rows[i]) })));

@@ -5,11 +5,11 @@ codonbench.models = (model, other, board) => {
   const { address, choice, element, note, words } = codonbench;
   const section = document.getElementById("model");
   const [first] = model.rows;
-  const pick = choice("Another model beside it", [["", "none"], ...board.models.filter(([id]) => id !== model.id)], other?.id ?? "");
+  const pick = choice("Compare with", [["", "none"], ...board.models.filter(([id]) => id !== model.id)], other?.id ?? "");
   pick.select.addEventListener("change", () => { window.location.hash = address.to(pick.value() ? { model: model.id, other: pick.value() } : { model: model.id }); });
   section.replaceChildren(
     element("h2", { id: "model-title", tabindex: -1 }, element("bdi", {}, model.label)),
-    facts(first), pick.label, other ? both() : tasks(), element("h3", {}, "How each row was made"), ...model.rows.map(made));
+    facts(first), pick.label, other ? both() : tasks(), element("h3", {}, "How to repeat each row"), ...model.rows.map(made));
 
   function facts(row) {
     const { about } = row;
@@ -58,7 +58,7 @@ codonbench.models = (model, other, board) => {
     const rows = shared.map((row) => {
       const theirs = there.get(row.table);
       return element("tr", {}, link(row), element("td", {}, ...score(row)), element("td", {}, ...score(theirs)),
-        element("td", {}, row.compared ? element("a", { href: address.to({ table: row.table, beside: `${row.row}.${theirs.row}` }) }, "item by item", element("span", { class: "hidden" }, `: ${row.title}`)) : "no answers at hand"));
+        element("td", {}, row.compared ? element("a", { href: address.to({ table: row.table, beside: `${row.row}.${theirs.row}` }) }, "item by item", element("span", { class: "hidden" }, `: ${row.title}`)) : "no test outputs"));
     });
     return table(["task", model.label, other.label, "where they disagree"], rows, "Both models");
   }
@@ -77,6 +77,6 @@ codonbench.models = (model, other, board) => {
     } }, "Copy", element("span", { class: "hidden" }, ` the command of ${row.title}`));
     return element("details", { class: "part" }, element("summary", {}, element("bdi", {}, row.title)),
       element("p", { class: "command" }, code, copy, copied),
-      list([["Seeds", row.seeds.join(", ")], ["Version", row.version], ["Changes to the name's own", row.changes], ["Settings", row.config], ["SHA-256 of its source", row.source], ["Supplied by", row.supplier], ...Object.entries(row.environment), ["Notes", row.notes.join("; ")]].filter(([, text]) => text)));
+      list([["Seeds", row.seeds.join(", ")], ["Version", row.version], ["Changed settings", row.changes], ["All settings", row.config], ["SHA-256 of its source", row.source], ["Supplied by", row.supplier], ...Object.entries(row.environment), ["Notes", row.notes.join("; ")]].filter(([, text]) => text)));
   }
 };

@@ -1,4 +1,4 @@
-// Tasks by models: what each model gains over the floor of each task, and how models stand over many.
+// Tasks by models: the gain of each model over row zero on each task, and summaries over tasks.
 "use strict";
 
 codonbench.overview = (board) => {
@@ -13,16 +13,16 @@ codonbench.overview = (board) => {
   const picks = {
     category: choice("Category", [["", "All categories"], ...distinct("category").map((c) => [c, c])]),
     protocol: choice("Protocol", [["", "All protocols"], ...distinct("protocol").map((p) => [p, p])]),
-    track: choice("Track", [["", "All tracks"], ["main", "trained from nothing"], ["pretrained", "pretrained"]]),
+    track: choice("Track", [["", "All tracks"], ["main", "trained from scratch"], ["pretrained", "pretrained"]]),
     device: choice("Device", [["", "All devices"], ...distinct("device").map((d) => [d, d])]),
     audit: choice("Data audit", [["", "Failed tasks last"], ["sound", "Without failed tasks"]]),
     size: choice("Test items", [["", "Any number"], ["1000", "1,000 or more"], ["100", "100 or more"]]),
     since: day("Run since"),
-    summary: choice("Over tasks", [["rank", "Mean rank"], ["wins", "Who beats whom"], ["categories", "Category by category"]]),
+    summary: choice("Over tasks", [["rank", "Mean rank"], ["wins", "Pairwise comparison"], ["categories", "Win rates by category"]]),
   };
   let missing = ""; // why a cell is empty
   const [grid, standing] = [element("div"), element("div")];
-  const unrun = board.unrun.length > 0 && element("details", { class: "explain" }, element("summary", {}, `Not run by anybody yet: ${words.plural(board.unrun.length, "task")}`), element("p", {}, board.unrun.join(", ")));
+  const unrun = board.unrun.length > 0 && element("details", { class: "explain" }, element("summary", {}, `Not run yet: ${words.plural(board.unrun.length, "task")}`), element("p", {}, board.unrun.join(", ")));
   for (const [name, pick] of Object.entries(picks)) pick.select.addEventListener("change", () => address.filter(name, pick.value()));
   section.append(element("div", { class: "picks" }, ...Object.values(picks).map((pick) => pick.label)), ...[grid, unrun, standing].filter(Boolean));
   return { show };
@@ -49,13 +49,13 @@ codonbench.overview = (board) => {
       && (!protocol || line.protocol === protocol) && (!track || (line.track || "main") === track) && (line.n_items ?? 0) >= Number(least));
     const [sound, failed] = [fits.filter((line) => line.verdict !== "FAIL"), fits.filter((line) => line.verdict === "FAIL")];
     const blocks = d3.groups(sound, (line) => line.category).flatMap(([name, own]) => [element("h3", {}, name), tasks(own, name)]);
-    if (failed.length && !picks.audit.value()) blocks.push(element("h3", {}, "Tasks whose data audit failed"), note(`They count in ${summaries.some((s) => s.failed.some((task) => s.tasks.includes(task))) ? "summaries, as was asked for" : "no summary"}.`), tasks(failed, "Tasks whose data audit failed"));
+    if (failed.length && !picks.audit.value()) blocks.push(element("h3", {}, "Tasks whose data audit failed"), note(`The summaries ${summaries.some((s) => s.failed.some((task) => s.tasks.includes(task))) ? "include them (--with-failed)" : "do not include them"}.`), tasks(failed, "Tasks whose data audit failed"));
     grid.replaceChildren(...(blocks.length ? blocks : [note("No task fits.")]));
     const found = summaries.filter((s) => (!device || s.device === device)
       && (s.category === category || (!category && !summaries.some((all) => all.device === s.device && !all.category)))); // a single category is all
     const whole = found.filter((s) => counted(s).every((line) => fits.some((left) => left.table === line.table && left.cells.size === line.cells.size)));
     const drawn = { wins: matrix, rank: ranks, categories: byCategory }[picks.summary.value()];
-    standing.replaceChildren(...(whole.length < found.length ? [element("p", { class: "muted note" }, "How models stand over tasks is not shown: these filters leave out rows that it counts. ", element("a", { href: address.without(NARROW) }, "Without them"))] : []), ...whole.flatMap(drawn));
+    standing.replaceChildren(...(whole.length < found.length ? [element("p", { class: "muted note" }, "Summaries over tasks are not shown, since these filters leave out rows that they count. ", element("a", { href: address.without(NARROW) }, "Clear these filters"))] : []), ...whole.flatMap(drawn));
   }
 
   // What a summary rests on: of each task the first table, where its data audit has not failed or these were asked for.
@@ -78,7 +78,7 @@ codonbench.overview = (board) => {
       const ceilings = part.some((line) => line.ceiling != null);
       const head = element("tr", {}, ...["task", ceilings && "ceiling", ...names].filter(Boolean).map((name) => element("th", { scope: "col", title: name.length > 30 && name }, element("bdi", {}, words.name(name, 30)))));
       const rows = part.map((line) => element("tr", {}, task(line), ceilings && element("td", {}, line.ceiling == null ? "" : line.ceiling.toFixed(line.digits)), ...names.map((name) => cell(line, line.cells.get(name)))));
-      box.replaceChildren(element("table", { class: "grid overview" }, element("caption", { class: "hidden" }, `${caption}: what each model gains over the floor`), element("thead", {}, head), element("tbody", {}, ...rows)));
+      box.replaceChildren(element("table", { class: "grid overview" }, element("caption", { class: "hidden" }, `${caption}: gain of each model over row zero`), element("thead", {}, head), element("tbody", {}, ...rows)));
     }
   }
 
@@ -99,7 +99,7 @@ codonbench.overview = (board) => {
     const apart = low > 0 || high < 0;
     const about = `${line.metric} ${score}; over ${line.floor}: ${sign(middle)} [${sign(low)}, ${sign(high)}]; ${words.plural(seeds, "seed")}`;
     return element("td", { class: apart ? "apart" : "pale", title: about }, link(sign(middle)),
-      element("small", {}, `${sign(low)} to ${sign(high)}`), !apart && element("small", {}, "not told apart"));
+      element("small", {}, `${sign(low)} to ${sign(high)}`), !apart && element("small", {}, "includes 0"));
   }
 
   function title(s) {
@@ -114,7 +114,7 @@ codonbench.overview = (board) => {
     const right = 24 + 9 * (d3.max(bars, (bar) => bar.lane + 1) ?? 0);
     const wide = Math.max(Math.min(760, section.clientWidth - 44), 300 + right);
     const chart = codonbench.plot({
-      width: wide, height: 46 + 24 * marks.length, marginLeft: 190, marginRight: right, ariaLabel: "Mean rank of each model with its interval, and which are not told apart",
+      width: wide, height: 46 + 24 * marks.length, marginLeft: 190, marginRight: right, ariaLabel: "Mean rank of each model with its interval, and groups that do not differ significantly",
       x: { label: "mean rank (1 is the best)", grid: true }, y: { label: null, domain: marks.map((d) => d.model) },
       marks: [
         Plot.ruleY(marks, { y: "model", x1: "low", x2: "high", stroke: "var(--accent)", strokeWidth: 3, strokeOpacity: 0.45 }),
@@ -130,10 +130,10 @@ codonbench.overview = (board) => {
     const rows = s.standings.map((own, i) => element("tr", {}, element("th", { scope: "row" }, own.model), element("td", {}, own.tier), element("td", {}, letters[i]),
       element("td", {}, `${own.n_tasks} of ${s.tasks.length}`), share(own.mean_rank), share(own.win_rate), element("td", {}, own.swaps == null ? "" : own.swaps.toFixed(2))));
     const head = ["model", "tier", "groups", "tasks", "mean rank", "win rate", "swaps with next"].map((text) => element("th", { scope: "col" }, text));
-    const numbers = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "How models stand"), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
+    const numbers = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "Models over tasks"), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
     return [title(s), element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Mean ranks, scrolls sideways" }, chart),
-      note(`Lines: 95 % intervals over tasks, seeds and test items. The bar above the first row is the critical difference, ${s.critical_difference.toFixed(2)}: mean ranks closer than that are not told apart (Nemenyi). ${s.groups.length ? "A bar at the right joins a group of rows of which none is told apart from another; in the table they share a letter." : "All rows are told apart from one another."} ${models(s)}${s.standings.length > MANY ? ` Drawn: the first ${MANY} of ${s.standings.length}.` : ""} Hollow dots are reference rows.${s.failed.length ? ` Left out, as their data audit failed: ${s.failed.join(", ")}.` : ""}`),
-      element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "How models stand, as numbers" }, numbers)];
+      note(`Lines: 95 % intervals over tasks, seeds and test items. The bar above the first row is Nemenyi's critical difference, ${s.critical_difference.toFixed(2)}: models with closer mean ranks do not differ significantly. ${s.groups.length ? "A bar at the right joins models of which no two differ significantly; in the table they share a letter." : "All models differ significantly from one another."} ${models(s)}${s.standings.length > MANY ? ` Drawn: the first ${MANY} of ${s.standings.length}.` : ""} Hollow dots are reference rows.${s.failed.length ? ` Left out, since their data audit failed: ${s.failed.join(", ")}.` : ""}`),
+      element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Models over tasks, as numbers" }, numbers)];
   }
 
   // Bars of groups that overlap stand beside one another.
@@ -158,7 +158,7 @@ codonbench.overview = (board) => {
 
   // Whom a summary is of, and over what.
   function models(s) {
-    return `One table a task counts, of models that were run on at least half of the tasks; where one was not run it comes last.${s.failed.some((task) => s.tasks.includes(task)) ? " Tasks whose data audit failed are counted, as was asked for." : ""}${s.unplaced.length ? ` Not counted, as none of them was run there: ${s.unplaced.join(", ")}.` : ""}`;
+    return `Each task counts with one table. Included are models that were run on at least half of the tasks; on a task that a model was not run on, it comes last.${s.failed.some((task) => s.tasks.includes(task)) ? " Tasks whose data audit failed are included (--with-failed)." : ""}${s.unplaced.length ? ` Not included, since none of these models was run on them: ${s.unplaced.join(", ")}.` : ""}`;
   }
 
   // Win rates of one model in each category: rankings differ between them.
@@ -172,8 +172,8 @@ codonbench.overview = (board) => {
       return found ? shaded(found.win_rate.value, element("small", {}, `${words.percent(found.win_rate.low)} to ${words.percent(found.win_rate.high)}`)) : element("td", { class: "missing" }, element("span", { class: "hidden" }, "not run on half of its tasks"));
     })));
     return [title(s), categoryChart(own, names),
-      note(`Win rate in each category of two tasks or more: in how many pairs of a task and another model it comes first, with the 95 % interval. The number at the right of a line is the model's place in that category; hollow dots are reference rows. A line without a dot: not run on half of its tasks.${names.length > MANY ? ` Drawn: the first ${MANY} of ${names.length}.` : ""}`),
-      element("details", { class: "numbers" }, element("summary", {}, "Category by category in numbers"), element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Category by category in numbers" }, element("table", { class: "grid" }, element("thead", {}, head), element("tbody", {}, ...rows))))];
+      note(`Win rate in each category of two tasks or more: over all pairs of a task and another model, the share in which the model is ahead, with its 95 % interval. The number at the right of a line is the model's place in the category; hollow dots are reference rows. No dot: not run on half of the tasks.${names.length > MANY ? ` Drawn: the first ${MANY} of ${names.length}.` : ""}`),
+      element("details", { class: "numbers" }, element("summary", {}, "Win rates by category in numbers"), element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Win rates by category in numbers" }, element("table", { class: "grid" }, element("thead", {}, head), element("tbody", {}, ...rows))))];
   }
 
   // A panel a category, the same line for a model in each.
@@ -186,7 +186,7 @@ codonbench.overview = (board) => {
     const about = (d) => `${d.name}, ${d.category}: ${words.percent(d.value)} % [${words.percent(d.low)} to ${words.percent(d.high)}], place ${d.place}`;
     const chart = codonbench.plot({
       width: left + panel * own.length, height: 84 + 22 * drawn.length, marginLeft: left, marginTop: 44, marginRight: 30,
-      ariaLabel: `Win rate of each model, category by category: ${own.map((one) => `${one.category}, first ${d3.least(one.standings, (each) => -each.win_rate.value).model}`).join("; ")}`,
+      ariaLabel: `Win rate of each model by category: ${own.map((one) => `${one.category}, first ${d3.least(one.standings, (each) => -each.win_rate.value).model}`).join("; ")}`,
       fx: { domain: d3.range(own.length), tickFormat: (i) => words.cut(own[i].category, 15), label: null, padding: 0.24 },
       x: { domain: [0, 1], ticks: [0, 0.5, 1], tickFormat: (share) => `${100 * share}%`, grid: true, label: null }, y: { label: null, domain: drawn.map((name) => short.get(name)) },
       marks: [
@@ -196,7 +196,7 @@ codonbench.overview = (board) => {
       ],
     });
     chart.style.maxWidth = "none"; // it scrolls where the window is narrow, and stays readable
-    return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Category by category, scrolls sideways" }, chart);
+    return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Win rates by category, scroll sideways" }, chart);
   }
 
   function shaded(value, ...more) {
@@ -216,9 +216,9 @@ codonbench.overview = (board) => {
     const names = s.standings.map((own) => words.name(own.model, 40));
     const head = element("tr", {}, element("th", { scope: "col" }, "ahead of"), ...names.map((name) => element("th", { scope: "col" }, name)));
     const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name), ...names.map((other, j) => duel(s, i, j))));
-    const table = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "In how many tasks the row's model is ahead of the column's"), element("thead", {}, head), element("tbody", {}, ...rows));
-    return [title(s), note(`In how many of the tasks that either was run on the row's model is ahead of the column's, with the 95 % interval over tasks, seeds and test items. Pale: not told apart, as the interval holds 50 % or there are fewer than six tasks, all of which chance may give to one of two. A tie is half. ${models(s)}`),
-      element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Who beats whom" }, table)];
+    const table = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "Share of tasks in which the row's model is ahead of the column's"), element("thead", {}, head), element("tbody", {}, ...rows));
+    return [title(s), note(`Share of tasks, among those that either model was run on, in which the row's model is ahead of the column's, with its 95 % interval over tasks, seeds and test items. A tie counts as half. Pale: no significant difference, since the interval includes 50 % or there are fewer than six tasks. ${models(s)}`),
+      element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Pairwise comparison" }, table)];
   }
 
   function duel(s, i, j) {
@@ -227,6 +227,6 @@ codonbench.overview = (board) => {
     const [value, low, high] = i < j ? [won, from, to] : [100 - won, 100 - to, 100 - from];
     const over = `over ${words.plural(tasks, "task")}`;
     return element("td", { title: over, ...(apart ? { style: tint(value / 100) } : { class: "pale" }) }, `${value} %`, element("small", {}, `${low} to ${high}`),
-      element("span", { class: "hidden" }, `${over}${apart ? "" : ", not told apart"}`));
+      element("span", { class: "hidden" }, `${over}${apart ? "" : ", no significant difference"}`));
   }
 };

@@ -15,7 +15,7 @@ codonbench.rows = (() => {
     box.hidden = false;
     heading.focus({ preventScroll: true });
     box.scrollIntoView({ block: "start" });
-    if (!row.figures) return body.append(note(table.about.folded ? `No learning curves: ${words.folded}.` : "No trajectory of this row was at hand, so there are no curves of its training. A row that was computed and not trained has none."));
+    if (!row.figures) return body.append(note(table.about.folded ? `No learning curves: ${words.folded}.` : "No learning curves: no trajectory of this row is available, or it was computed without training."));
     if (!codonbench.canUnpack()) return body.append(note("This browser is too old to unpack the pictures (it lacks DecompressionStream)."));
     body.append(note("Loading pictures…"));
     try {
@@ -46,22 +46,22 @@ codonbench.rows = (() => {
   }
 
   function facts(row, table) {
-    const beside = row.beside.map((b) => [`Beside the control “${b.control}”`, ratio(b)]);
+    const beside = row.beside.map((b) => [`Compared with control “${b.control}”`, ratio(b)]);
     const entries = [
       ["About", row.about.summary], ["Authors", row.about.authors], ["Reference", row.about.reference], ["Licence", row.about.licence], ["Pretrained on", row.about.pretrained_on],
-      ["Its page", element("a", { href: codonbench.address.to({ model: row.label }) }, "this model on every task, and how to run it again")],
-      ["Version", row.version], ["Configuration", row.config], ["Parameters, as its worker says", words.whole(row.parameters)], ["Devices", row.devices.join(", ")],
+      ["Model", element("a", { href: codonbench.address.to({ model: row.label }) }, "all tasks of this model, and how to repeat its rows")],
+      ["Version", row.version], ["Configuration", row.config], ["Parameters, as reported by the worker", words.whole(row.parameters)], ["Devices", row.devices.join(", ")],
       ["Clean", row.clean], ...beside, ["Notes", row.notes.join("; ")],
     ].filter(([, text]) => text);
     return element("dl", { class: "facts" }, ...entries.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text instanceof Node ? text : element("bdi", {}, text)))));
 
     function ratio({ ratio: r, faster }) {
-      if (!r) return "got there neither without the control nor under it";
-      const flag = faster ? ": faster than under the control" : "";
-      if (r.value === 0) return `got there without the control and not under it, in half of the seeds or more${flag}`;
-      if (r.value == null) return "got there under the control and not without it, in half of the seeds or more";
+      if (!r) return "got there neither without the control nor with it";
+      const flag = faster ? ": faster than with the control" : "";
+      if (r.value === 0) return `got there only without the control, in half of the seeds or more${flag}`;
+      if (r.value == null) return "got there only with the control, in half of the seeds or more";
       const show = (x) => (x == null ? "∞" : x.toFixed(2));
-      return `needs ${show(r.value)} [${show(r.low)} to ${show(r.high)}] of what it needs under the control${flag}`;
+      return `needs ${show(r.value)} [${show(r.low)} to ${show(r.high)}] times the pairs that it needs with the control${flag}`;
     }
   }
 

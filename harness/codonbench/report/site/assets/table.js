@@ -156,7 +156,7 @@ codonbench.ranking = () => {
     const hidden = fitting.length - contestants.length - references.length + (table.n_rest ?? 0);
     find("more-rows").hidden = !hidden;
     find("more-rows").textContent = `${words.whole(hidden)} more rows`;
-    find("count").textContent = table.rows.length ? `${words.whole(fitting.length + (table.n_rest ?? 0))} of ${words.plural(lines.length + (table.n_rest ?? 0), "row")}` : "No rows: nobody has run this task.";
+    find("count").textContent = table.rows.length ? `${words.whole(fitting.length + (table.n_rest ?? 0))} of ${words.plural(lines.length + (table.n_rest ?? 0), "row")}` : "No rows: this task has not been run.";
   }
 
   function mark(id) {

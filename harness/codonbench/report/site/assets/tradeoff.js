@@ -1,4 +1,4 @@
-// What a score costs against the primary metric: parameters, seconds, training pairs, or tuning.
+// Cost against the primary metric: parameters, seconds, training pairs, or tuning.
 "use strict";
 
 codonbench.tradeOff = (table) => {
@@ -8,16 +8,16 @@ codonbench.tradeOff = (table) => {
   const box = element("div");
   const costs = {
     parameters: { label: "parameters", least: 1, of: (row) => row.parameters },
-    seconds: { label: `seconds of training a run, on ${table.device}`, least: 0.01, of: (row) => row.seconds },
-    pairs: { label: `training pairs presented until ${metric?.limited ? "a run ended" : "the state that was tested"}`, least: 1, of: (row) => row.shown_pairs },
+    seconds: { label: `training seconds per run, on ${table.device}`, least: 0.01, of: (row) => row.seconds },
+    pairs: { label: `training pairs until ${metric?.limited ? "the end of a run" : "the tested state"}`, least: 1, of: (row) => row.shown_pairs },
   };
   // Seconds of a CPU's cores and of a GPU are not added up: a row stands on the axis of its own kind.
   const kinds = Object.entries({ cpu: "CPU cores", cuda: "a GPU" }).filter(([kind]) => rows.some((row) => row.tuned_on === kind));
   for (const [kind, what] of kinds.length ? kinds : [["cpu", "CPU cores"]])
     costs[`tuning-${kind}`] = { label: `seconds of tuning on ${what}`, least: 1, of: (row) => ((row.tuned_on ?? kind) === kind ? row.tuned_seconds ?? 0 : null) };
-  const needed = table.curves.length ? "those are under “By training examples”" : "nobody trained these rows on fewer examples to see (protocol sample_efficiency)";
+  const needed = table.curves.length ? "for that see “Score by training examples”" : "that was not measured (protocol sample_efficiency)";
   const hints = { // what is said of a cost beside its axis
-    pairs: metric?.limited ? "" : ` Pairs presented are what training used, a pair as often as it came, not how many examples a row needs: ${needed}.`,
+    pairs: metric?.limited ? "" : ` A pair counts each time it is presented, so this is not the number of examples that a row needs: ${needed}.`,
   };
   // A learner that is trained and says of no parameter, as a forest, is not the cheapest.
   const uncounted = (row) => against.value() === "parameters" && !row.parameters && row.shown_pairs > 0;
@@ -30,8 +30,8 @@ codonbench.tradeOff = (table) => {
   function draw() {
     const { label, least, of } = costs[against.value()];
     const tuning = against.value().startsWith("tuning");
-    const others = rows.some((row) => of(row) == null) ? "; those tuned on the other kind of device are left out" : "";
-    const elsewhere = ` Rows of which no tuning is on record stand at the left${others}.`;
+    const others = rows.some((row) => of(row) == null) ? "; rows tuned on the other kind of device are left out" : "";
+    const elsewhere = ` Rows without recorded tuning are at the left${others}.`;
     const marks = rows.filter((row) => of(row) != null).map((row) => ({ ...row.medians[metric.metric], cost: Math.max(of(row), least), name: codonbench.label(row), role: row.role, counted: !uncounted(row) }));
     const sign = table.higher ? 1 : -1;
     let best = -Infinity; // the rows that no cheaper one reaches
@@ -50,9 +50,9 @@ codonbench.tradeOff = (table) => {
     const names = (some) => some.map((d) => words.name(d.name, 50)).join(", ");
     const left = marks.filter((d) => !d.counted);
     const said = [
-      front.length > 0 && `The line joins the rows that no cheaper one reaches: ${names(front)}.`, "Hollow dots are reference rows.",
-      left.length > 0 && `Not counted are the parameters of ${names(left)}: they stand at ${least}, off the line.`,
-      !tuning && rows.some((row) => of(row) === 0 && !uncounted(row)) && `What has none stands at ${least}.`,
+      front.length > 0 && `The line joins the rows that no cheaper row matches: ${names(front)}.`, "Hollow dots are reference rows.",
+      left.length > 0 && `Parameters are not counted for ${names(left)}, drawn at ${least} and off the line.`,
+      !tuning && rows.some((row) => of(row) === 0 && !uncounted(row)) && `A cost of 0 is drawn at ${least}.`,
     ];
     box.replaceChildren(
       codonbench.plot({

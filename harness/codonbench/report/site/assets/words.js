@@ -32,7 +32,7 @@ codonbench.words = (() => {
     const between = settings.includes("; ") ? "; " : ", ";
     return cut(`${model} (${settings.split(between).sort((a, b) => a.length - b.length).join(between)})${supplier ?? ""}`, most);
   };
-  const folded = "rows are cross-validated, so that a seed trains a module for each fold and has no curve of its own"; // why there are none
+  const folded = "rows are cross-validated: a seed trains one module per fold and has no single curve"; // why there are none
   return { cut, folded, name, whole, number, short, percent, censored, written, plural };
 })();
 

@@ -12,7 +12,7 @@ codonbench.figures.learning = (() => {
 
     function again() {
       const points = content.seeds.flatMap((seed) => seed.pairs.map((pairs, i) => ({ seed: String(seed.seed), pairs, value: seed.values[i], chosen: pairs === seed.selected })).filter((d) => d.value != null));
-      if (!points.length) return place.replaceChildren(note("No look at the validation items has a score."));
+      if (!points.length) return place.replaceChildren(note("No validation has a score."));
       const [low, high] = d3.extent(points, (d) => d.value);
       place.replaceChildren(
         codonbench.plot({
@@ -23,7 +23,7 @@ codonbench.figures.learning = (() => {
             Plot.dot(points.filter((d) => d.chosen), { x: "pairs", y: "value", r: 4.5, fill: "var(--strong)", title: (d) => `seed ${d.seed}: tested after ${words.whole(d.pairs)} pairs` }),
           ],
         }),
-        note(`${words.plural(content.seeds.length, "seed")}. A dot: the state that was tested, the best there (${content.higher ? "more" : "less"} is better).`),
+        note(`${words.plural(content.seeds.length, "seed")}. Dot: the state selected on validation, which was tested (${content.higher ? "higher" : "lower"} is better).`),
         element("details", { class: "numbers" }, element("summary", {}, "Learning curves in numbers"), element("div", { class: "scroll short", tabindex: 0, role: "region", "aria-label": "Learning curves in numbers" }, codonbench.grid(["seed", "pairs", content.title], points.map((d) => [d.seed, words.whole(d.pairs), words.number(d.value)])))));
       return undefined;
     }

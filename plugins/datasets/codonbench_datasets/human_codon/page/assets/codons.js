@@ -15,7 +15,7 @@ codonbench.codons.table = (() => {
     const labels = letters(picture, table, only);
     const cell = (i) => {
       const never = value[i] === NEVER;
-      const made = element("td", { class: never ? "codon never" : "codon", title: never ? "not known at the end" : `${words.whole(value[i])} pairs` },
+      const made = element("td", { class: never ? "codon never" : "codon", title: never ? "not right at the end" : `${words.whole(value[i])} pairs` },
         element("b", {}, axes.inputs[i]), labels && element("span", {}, labels[i]), element("span", { class: "pairs" }, never ? "never" : words.short(value[i])));
       if (!never) { const fill = d3.color(colour(Math.max(value[i], 1))); made.style.background = fill; made.style.color = d3.lab(fill).l > 49 ? "#111" : "#fff"; }
       return made;

@@ -6,23 +6,23 @@ codonbench.figures.codons = (() => {
   const { curves, embedding: space, heatMap, table: codonTable } = codonbench.codons;
 
   const hints = {
-    excess_pairs: "Pairs beyond the point at which every codon has been seen",
-    pairs_consumed: "Pairs until all are right for the first time",
-    sustained_pairs: "Pairs until all are right, and stay so for 64,000 pairs",
-    confident_pairs: "Pairs until every p(true) is at least 0.9",
+    excess_pairs: "Pairs after the position at which every codon has been shown",
+    pairs_consumed: "Pairs until all codons are right for the first time",
+    sustained_pairs: "Pairs until all codons are right and stay so for 64,000 pairs",
+    confident_pairs: "Pairs until p(true) of every codon is at least 0.9",
     rare_stop_ambiguity: "Stop codons with p(stop) below 0.9 at the end",
-    decipher_epoch: "Epoch in which all are right for the first time",
+    decipher_epoch: "Epoch in which all codons are right for the first time",
   };
 
   const endings = {
-    confident: "a run stops once its deciphering has lasted and every codon has had p ≥ 0.9, at the latest",
+    confident: "a run stops once all codons have stayed right and each has had p ≥ 0.9, at the latest",
   };
 
   function explain() {
     return element("p", {},
-      "A model is shown codons and their amino acids, one pair after another, all models in the same order. ",
-      element("b", {}, "Pairs consumed"), " is how many pairs had been shown when it was right about all of them for the first time; ",
-      element("b", {}, "excess"), " is how many of these came after its stream had shown every codon once, and ranks the rows: 0 means that it needed to see each codon only once. A run that never got there counts as longer than any other, so a median can lie beyond the budget. ",
+      "A model is trained on pairs of a codon and its amino acid, in the same order for all models. ",
+      element("b", {}, "Pairs consumed"), " is the number of pairs shown when it was right about all codons for the first time; ",
+      element("b", {}, "excess"), " is how many of these came after its stream had shown every codon once. Rows are ranked by it; 0 means that the model needed to see each codon only once. A run that never got there counts as longer than any other, so a median can be beyond the budget. ",
       element("b", {}, "Success"), " is the share of runs that stayed right, with its Wilson interval.");
   }
 
@@ -41,27 +41,27 @@ codonbench.figures.codons = (() => {
     const { seeds, axes, heat_map: heat, embedding } = picture;
     const front = heat && seeds.some((s) => s.seed === heat.seed) ? heat.seed : seeds[0].seed;
     const unit = axes.unit;
-    const pickSeed = choice("Seed in front", seeds.map((s) => [s.seed, `seed ${s.seed}`]), front);
+    const pickSeed = choice("Highlighted seed", seeds.map((s) => [s.seed, `seed ${s.seed}`]), front);
     const charts = element("div", { class: "charts" });
     const stops = element("div", { class: "charts" });
     const parts = [];
     const add = (title, caption, ...content) => parts.push(element("figure", {}, element("h3", {}, title), element("figcaption", {}, caption), ...content));
 
-    add("Learning curves", `How much of the code each run knows after so many pairs: all ${seeds.length} seeds, the log axis beginning before the first pair. The dashed upright line is the median point at which a stream has shown every ${unit}: nobody who learns from pairs alone can be sure earlier.`, pickSeed.label, charts);
+    add("Learning curves", `How much of the code each of ${seeds.length} runs knows by the number of pairs; the logarithmic axis begins before the first pair. Dashed vertical line: the median position at which every ${unit} has been shown; a model that learns only from pairs cannot be sure of the code earlier.`, pickSeed.label, charts);
 
     const map = heat && element("div", { class: "heat" });
     const mapView = map && heatMap.build(map, picture);
-    if (map) add("The code as it forms", `Each cell is the probability that the model gives a class for a ${unit}, brighter for surer, outlined where the class is the true one: a code that is known is a bright staircase. Move the slider through the training of seed ${heat.seed}, the median run${heat.probes > heat.pairs.length ? ` (${heat.pairs.length} of its ${words.whole(heat.probes)} probes)` : ""}. The second map shows the same run through the instrument of Joiret et al. (2023), which redraws only the ${unit}s in one batch of 64, three times an epoch, and whose colours are full at p = 0.056.`, map);
+    if (map) add("Predicted code during training", `Each cell is the probability that the model gives a class for a ${unit}: brighter is more probable, and true classes are outlined. A learned code is a bright staircase. The slider moves through the training of seed ${heat.seed}, the median run${heat.probes > heat.pairs.length ? ` (${heat.pairs.length} of its ${words.whole(heat.probes)} evaluations)` : ""}. The second map shows the same run as the heat maps of Joiret et al. (2023) would: three times an epoch, only the ${unit}s in one batch of 64 are redrawn, and the colours saturate at p = 0.056.`, map);
 
     const which = choice("Shown", [["right_since", "right for good"], ["first_right", "right for the first time"]], "right_since");
     const whose = choice("Of", [["", `the median of ${seeds.length} seeds`], ...seeds.map((s) => [s.seed, `seed ${s.seed}`])], "");
     const codonBox = element("div", { class: "codon-box" });
-    add(`When each ${unit} was known`, `Pairs after which the model was right about a ${unit} — for good or for the first time; darker is earlier. What is late is rare, or hard to tell from its neighbours.`, element("div", { class: "choices" }, which.label, whose.label), codonBox);
+    add(`When each ${unit} was learned`, `Number of pairs after which the model was right about a ${unit}, for good or for the first time; darker is earlier. A late ${unit} is rare or hard to tell from similar ones.`, element("div", { class: "choices" }, which.label, whose.label), codonBox);
 
-    if (seeds[0].stops.length) add("Stop codons", `The probability of stop, given ${table.control ? "a codon that the run's own shuffled code makes stop" : "a stop codon: they are the rarest codons and mostly the last to be learned"}. The dotted line is 0.9, from which a model counts as sure.`, stops);
+    if (seeds[0].stops.length) add("Stop codons", `Probability of stop, given ${table.control ? "a codon that the run's own shuffled code makes stop" : "a stop codon; stop codons are the rarest and mostly the last to be learned"}. Dotted line: 0.9, from which a model counts as confident.`, stops);
 
     const plane = embedding && element("div", { class: "plane" });
-    if (plane) add("The embedding", `Where seed ${embedding.seed} put each ${unit} at its end${embedding.dimensions > 2 ? `, its ${embedding.dimensions} dimensions projected onto the two that vary most` : ""}: the letter is the class, and lines tie synonyms to their centre. What lies together is read alike.`, plane);
+    if (plane) add("Embedding", `Position of each ${unit} in the embedding of seed ${embedding.seed} at the end of training${embedding.dimensions > 2 ? `, its ${embedding.dimensions} dimensions projected onto the first two principal components` : ""}. Letters are classes; lines join synonyms to their centre. A ${unit} close to another is represented similarly.`, plane);
 
     const missing = drawnOf(picture, table);
     body.replaceChildren(...(missing ? [missing] : []), ...parts);
@@ -79,7 +79,7 @@ codonbench.figures.codons = (() => {
 
   function drawnOf(picture, table) {
     const all = table.rows.find((row) => row.id === picture.row).seeds.length;
-    return picture.seeds.length < all && note(`Traces of ${picture.seeds.length} of ${all} seeds were at hand; the others are not drawn.`);
+    return picture.seeds.length < all && note(`Trajectories of ${picture.seeds.length} of ${all} seeds are available; the others are not drawn.`);
   }
 
   return { hints, endings, explain, learned: curves.learned, unpack: unpackAll, draw };

@@ -17,7 +17,7 @@ codonbench.codons.heatMap = (() => {
     const pointed = element("p", { class: "pointed muted", "aria-hidden": "true" });
     const whole = element("div", { class: "panel" });
     const seen = element("div", { class: "panel" });
-    const numbers = element("details", { class: "numbers" }, element("summary", {}, "This probe in numbers"), element("div", { class: "scroll short", tabindex: 0, role: "region", "aria-label": "This probe in numbers" }));
+    const numbers = element("details", { class: "numbers" }, element("summary", {}, "This evaluation in numbers"), element("div", { class: "scroll short", tabindex: 0, role: "region", "aria-label": "This evaluation in numbers" }));
     const legend = element("div", { class: "legends" });
     holder.replaceChildren(
       element("div", { class: "steering" }, element("div", { class: "slider" }, play, element("label", { for: "probe" }, "Training"), slider), output),
@@ -51,7 +51,7 @@ codonbench.codons.heatMap = (() => {
     numbers.addEventListener("toggle", () => show(+slider.value));
 
     const draw = () => {
-      legend.replaceChildren(scale("p, whole code", [0, 1]), ...(map.looks.length ? [scale("p, instrument: full at 0.056", [0, SATURATES])] : []));
+      legend.replaceChildren(scale("p, whole code", [0, 1]), ...(map.looks.length ? [scale("p, instrument: saturates at 0.056", [0, SATURATES])] : []));
       panels = [panel(whole, map, pointed, "The whole code", (t) => map.column(t, exactly))];
       if (map.looks.length) panels.push(panel(seen, map, pointed, "The paper's instrument", (t) => map.instrument(t, saturating)));
       else seen.replaceChildren(element("p", { class: "muted none" }, map.blind));
@@ -77,8 +77,8 @@ codonbench.codons.heatMap = (() => {
     return {
       length: T, cells, order, inputs, classes, unit, looks: heat.looks, labels: heat.labels,
       blind: picture.axes.first_look
-        ? `The paper's instrument looks at a model for the first time after ${words.whole(picture.axes.first_look)} pairs. This run ended before that, so it would have shown nothing.`
-        : "This task has no published instrument to look through.",
+        ? `The paper's instrument evaluates a model for the first time after ${words.whole(picture.axes.first_look)} pairs. This run ended before that.`
+        : "This task has no published instrument.",
       column: (t, colours) => cells.map(({ i, c }) => colours[level(i, c, t)]),
       instrument: (t, colours) => {
         const f = lastLook(t);
@@ -92,7 +92,7 @@ codonbench.codons.heatMap = (() => {
         const wrong = d3.range(P).filter((i) => !isRight(i, t)).map((i) => inputs[i]);
         const named = wrong.length > 8 ? `${wrong.slice(0, 8).join(", ")} and ${wrong.length - 8} more` : wrong.join(", ");
         const looks = F ? `; instrument: ${words.plural(lastLook(t) + 1, "frame")}, ${d3.count(drawn, (row) => (lastLook(t) >= 0 && row[lastLook(t)] >= 0 ? 1 : NaN))} of ${P} drawn` : "";
-        return `Probe ${t + 1} of ${T}: ${words.whole(heat.pairs[t])} pairs, ${P - wrong.length} of ${P} right${wrong.length ? `; wrong: ${named}` : ""}${looks}`;
+        return `Evaluation ${t + 1} of ${T}: ${words.whole(heat.pairs[t])} pairs, ${P - wrong.length} of ${P} right${wrong.length ? `; wrong: ${named}` : ""}${looks}`;
       },
       table: (t) => {
         const head = [unit, "true class", "p(true)", "likeliest rival", "p(rival)", "right"];
@@ -132,7 +132,7 @@ codonbench.codons.heatMap = (() => {
     let now = 0;
     rects.forEach((rect, k) => rect.addEventListener("pointerenter", () => {
       const cell = map.cells[k];
-      pointed.textContent = `${cell.input} → ${cell.name}${cell.truth ? " (true)" : ""}: p = ${map.value(cell, now).toFixed(3)} in the model at this probe`;
+      pointed.textContent = `${cell.input} → ${cell.name}${cell.truth ? " (true)" : ""}: p = ${map.value(cell, now).toFixed(3)} at this evaluation`;
     }));
     holder.replaceChildren(element("h4", {}, title), svg);
     return { paint: (t) => { now = t; fills(t).forEach((fill, k) => rects[k].setAttribute("fill", fill)); } };
