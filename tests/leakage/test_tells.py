@@ -98,7 +98,7 @@ def test_order_tells_where_classes_are_sorted_or_alternate():
 def test_partners_of_the_other_class_are_a_leak_and_of_the_same_are_relatives():
     right = np.arange(400) % 2
     other = {i: i - 199 for i in range(200, 400)}
-    nothing = tells.Said(np.zeros(100, dtype=int), np.zeros(100, dtype=int))
+    nothing = tells.Predictions(np.zeros(100, dtype=int), np.zeros(100, dtype=int))
 
     def found(partner):
         return tells.of_partner("shuffled twins", answers(right), ROWS, partner, "x", nothing)

@@ -216,38 +216,38 @@ class _Audit:
     def _with_answers(self, found: DataAudit) -> DataAudit:
         """Return the audit with the interval and the answers of its best rule."""
         best, dataset, rows = found.best_rule, self._subject.dataset, self._rows.test
-        if best is None or best.check not in self._answers.said:
+        if best is None or best.check not in self._answers.predictions:
             return found
-        said = self._answers.said[best.check].test
+        predictions = self._answers.predictions[best.check].test
         groups = None if dataset.groups is None else dataset.groups[rows]
-        low, high = (round(v, 3) + 0.0 for v in self._answers.interval(rows, said, groups))
+        low, high = (round(v, 3) + 0.0 for v in self._answers.interval(rows, predictions, groups))
         judged = best.model_copy(update={"low": low, "high": high})
         findings = tuple(judged if finding is best else finding for finding in found.findings)
         whole = len(rows) == found.test and 0 < self._answers.classes <= len(_DIGITS)
         whole &= best.check != "order of rows"  # a model does not see an item's row
-        answers = "".join(_DIGITS[c] for c in said.tolist()) if whole else ""
+        answers = "".join(_DIGITS[c] for c in predictions.tolist()) if whole else ""
         return found.model_copy(update={"findings": findings, "answers": answers})
 
     def _remarks(self) -> tuple[str, ...]:
         given = self._subject.dataset.splits
-        said = [
+        remarks = [
             f"the data have no {name} split; one was cut from training, as seed 0 of a run cuts it"
             for name in ("test", "validation")
             if name not in given
         ]
         if max(map(len, self._all.parts())) > tells.MOST_ITEMS:
-            said.append(
+            remarks.append(
                 f"rules see at most {tells.MOST_ITEMS:,} items of a split; copies are looked for "
                 "among all"
             )
         if (n := len(self._split.test)) < FEWEST_ITEMS:
-            said.append(
+            remarks.append(
                 f"of {n} test items no rule can be told from chance, which takes {FEWEST_ITEMS}, "
                 "so the verdict says little"
             )
         if self._items is None:
-            said.append("items are features: of their values only equality is looked at")
-        return tuple(said)
+            remarks.append("items are features: of their values only equality is looked at")
+        return tuple(remarks)
 
     def _copies(self) -> Finding:
         """Return how many test items are in training, and mark them."""
@@ -367,21 +367,21 @@ class _Audit:
         found += self._ruled("k-mers", lambda: [tells.words_counted(items, answers, rows, size)])
         self._progress("rules", 0.5)
         if answers.classes:
-            found += self._twins(items, answers.said["k-mers"])
+            found += self._twins(items, answers.predictions["k-mers"])
         found.append(tells.of_nearest(answers, rows, self._candidate))
         return found
 
     def _ruled(self, name: str, rules: Callable[[], Iterable[Finding]]) -> list[Finding]:
         """Return the findings of some rules; stores them and the rules' answers."""
-        said = self._answers.said
+        predictions = self._answers.predictions
 
         def asked() -> Arrays:
             found = list(rules())
             texts = np.array([finding.model_dump_json() for finding in found])
             answers = {
-                f"{part} of {finding.check}": getattr(said[finding.check], part)
+                f"{part} of {finding.check}": getattr(predictions[finding.check], part)
                 for finding in found
-                if finding.check in said
+                if finding.check in predictions
                 for part in ("validation", "test")
             }
             return {"findings": texts, **answers}
@@ -390,10 +390,12 @@ class _Audit:
         found = [Finding.model_validate_json(text) for text in kept["findings"].tolist()]
         for check in (finding.check for finding in found):
             if f"test of {check}" in kept:
-                said[check] = tells.Said(kept[f"validation of {check}"], kept[f"test of {check}"])
+                predictions[check] = tells.Predictions(
+                    kept[f"validation of {check}"], kept[f"test of {check}"]
+                )
         return found
 
-    def _twins(self, items: Sequences, otherwise: tells.Said) -> list[Finding]:
+    def _twins(self, items: Sequences, otherwise: tells.Predictions) -> list[Finding]:
         """Return the findings of rules that use the training item a test item was made from."""
         asked = np.concatenate([self._split.validation, self._split.test])
 

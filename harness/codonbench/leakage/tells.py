@@ -42,12 +42,12 @@ class Answers:
     Attributes:
         right: Class ids (N,), or labels or quantities (N, K).
         names: Names of the classes; empty for other targets.
-        said: Predictions of rules, by check.
+        predictions: Predictions of rules, by check.
     """
 
     right: npt.NDArray[Any]
     names: tuple[str, ...]
-    said: dict[str, Said] = field(default_factory=dict)
+    predictions: dict[str, Predictions] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -105,28 +105,28 @@ class Answers:
         self,
         check: str,
         rows: Rows,
-        said: Said,
+        predictions: Predictions,
         words: str,
         *,
         row_zero: bool = False,
         chosen: bool = True,
     ) -> Finding:
-        """Return the finding for a rule's predictions, and keep these in `said`.
+        """Return the finding for a rule's predictions, and keep these in `predictions`.
 
         Args:
             check: Name of the check.
             rows: The items.
-            said: The rule's predictions.
+            predictions: The rule's predictions.
             words: The rule in words, without its score.
             row_zero: As for `verdict.rule`.
             chosen: As for `verdict.rule`.
         """
-        self.said[check] = said
-        value = self.score(rows.test, said.test)
+        self.predictions[check] = predictions
+        value = self.score(rows.test, predictions.test)
         return rule(
             check,
             value,
-            self.score(rows.validation, said.validation),
+            self.score(rows.validation, predictions.validation),
             len(rows.test),
             f"{words}: {self.score_name} {value:.3f} on test",
             row_zero=row_zero,
@@ -146,9 +146,9 @@ def _mcc(right: IntArray, answers: IntArray, classes: int, times: FloatArray) ->
     """Return the multiclass Matthews correlation coefficient (Gorodkin 2004)."""
     table = np.bincount(right * classes + answers, times, classes**2)
     table = table.reshape(classes, classes)
-    n, true, said = table.sum(), table.sum(1), table.sum(0)
-    spread = np.sqrt((n**2 - true @ true) * (n**2 - said @ said))
-    return float((n * np.trace(table) - true @ said) / spread) if spread else 0.0
+    n, true, predicted = table.sum(), table.sum(1), table.sum(0)
+    spread = np.sqrt((n**2 - true @ true) * (n**2 - predicted @ predicted))
+    return float((n * np.trace(table) - true @ predicted) / spread) if spread else 0.0
 
 
 def _pearson(right: FloatArray, answers: FloatArray, times: FloatArray) -> float:
@@ -175,7 +175,7 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
+class Predictions:
     """A rule's predictions for the validation and test items of `Rows`."""
 
     validation: npt.NDArray[Any]
@@ -235,8 +235,8 @@ def _by_tree(
         if best is None or value > best[0] + 1e-9:
             best = value, tree
     assert best is not None
-    said = Said(*(_shaped(best[1].predict(part), answers) for part in shown[1:]))
-    return answers.finding(check, rows, said, words(best[1]), row_zero=row_zero)
+    predictions = Predictions(*(_shaped(best[1].predict(part), answers) for part in shown[1:]))
+    return answers.finding(check, rows, predictions, words(best[1]), row_zero=row_zero)
 
 
 def _shaped(predicted: npt.NDArray[Any], answers: Answers) -> npt.NDArray[Any]:
@@ -339,14 +339,14 @@ def words_counted(items: Sequences, answers: Answers, rows: Rows, size: int) -> 
     spread[spread == 0] = 1
     train, validation, test = ((part - mean) / spread for part in (train, validation, test))
     right = answers.columns(rows.train)
-    best: tuple[float, Said] | None = None
+    best: tuple[float, Predictions] | None = None
     for penalty in _PENALTIES:
         model = Ridge(alpha=penalty, solver="cholesky").fit(train, right)
         of_each = (model.predict(part).reshape(len(part), -1) for part in (validation, test))
-        said = Said(*map(answers.predicted, of_each))
-        value = answers.score(rows.validation, said.validation)
+        predictions = Predictions(*map(answers.predicted, of_each))
+        value = answers.score(rows.validation, predictions.validation)
         if best is None or value > best[0] + 1e-9:
-            best = value, said
+            best = value, predictions
     assert best is not None
     words = f"ridge regression on counts of 1- to {longest}-mers"
     return answers.finding("k-mers", rows, best[1], words, row_zero=True)
@@ -461,14 +461,14 @@ def _one_position(
     for place in places:
         n, sums = _sums(_letter(items, rows.train, place, base), right, base)
         mean = np.where(n[:, None] > 0, sums / np.maximum(n, 1)[:, None], right.mean(0))
-        said = answers.predicted(mean[_letter(items, rows.validation, place, base)])
-        value = answers.score(rows.validation, said)
+        predictions = answers.predicted(mean[_letter(items, rows.validation, place, base)])
+        value = answers.score(rows.validation, predictions)
         if best is None or value > best[0] + 1e-9:
             best = value, place, mean
     if best is None:
         return rule("one position", 0.0, 0.0, len(rows.test), "items share no position")
     _, place, mean = best
-    both = Said(
+    both = Predictions(
         *(
             answers.predicted(mean[_letter(items, part, place, base)])
             for part in (rows.validation, rows.test)
@@ -528,7 +528,7 @@ def of_partner(
     rows: Rows,
     partner: dict[int, int],
     words: str,
-    otherwise: Said,
+    otherwise: Predictions,
 ) -> list[Finding]:
     """Return findings for a rule that uses the class of an item's partner in training.
 
@@ -553,13 +553,13 @@ def of_partner(
     same = known and agree > by_chance * len(asked)
     others = [int(np.where(np.arange(classes) == c, -1, often).argmax()) for c in range(classes)]
 
-    def told(part: IntArray, else_: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        said = else_.copy()
+    def predict(part: IntArray, else_: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        predictions = else_.copy()
         for at, i in enumerate(part.tolist()):
             if i in partner:
                 other = right[partner[i]]
-                said[at] = other if same else others[other]
-        return said
+                predictions[at] = other if same else others[other]
+        return predictions
 
     largest = int(often.argmax())
     covered, n = sum(i in partner for i in rows.test.tolist()), len(rows.test)
@@ -568,30 +568,32 @@ def of_partner(
         return [rule(check, 0.0, 0.0, n, nothing, row_zero=same, chosen=known)]
     parts = rows.validation, rows.test
     answer = "its class" if same else "the other class"
-    said = Said(*(told(part, np.full(len(part), largest)) for part in parts))
+    predictions = Predictions(*(predict(part, np.full(len(part), largest)) for part in parts))
     what = f"{covered:,} of {n:,} test items have {words} as a training item; to answer {answer}"
-    found = answers.finding(check, rows, said, what, row_zero=same, chosen=known)
+    found = answers.finding(check, rows, predictions, what, row_zero=same, chosen=known)
     if found.grade not in ("leak", "doubt"):
         return [found]
-    said = Said(told(rows.validation, otherwise.validation), told(rows.test, otherwise.test))
+    predictions = Predictions(
+        predict(rows.validation, otherwise.validation), predict(rows.test, otherwise.test)
+    )
     what = f"{words} as a training item: answer {answer}; else as counts of words say"
-    return [found, answers.finding(f"{check}, else k-mers", rows, said, what, row_zero=True)]
+    return [found, answers.finding(f"{check}, else k-mers", rows, predictions, what, row_zero=True)]
 
 
 def of_nearest(answers: Answers, rows: Rows, candidate: dict[int, int]) -> Finding:
     """Return the finding for predicting the target of the item that shares most k-mers."""
     mean = answers.columns(rows.train).mean(0)
 
-    def told(part: IntArray) -> npt.NDArray[Any]:
-        said = np.tile(mean, (len(part), 1))
+    def predict(part: IntArray) -> npt.NDArray[Any]:
+        predictions = np.tile(mean, (len(part), 1))
         found = [(at, candidate[i]) for at, i in enumerate(part.tolist()) if i in candidate]
         if found:
             at, other = map(np.array, zip(*found, strict=True))
-            said[at] = answers.columns(other)
-        return answers.predicted(said)
+            predictions[at] = answers.columns(other)
+        return answers.predicted(predictions)
 
     n = sum(i in candidate for i in rows.test.tolist())
     words = f"the answer of the training item that shares most k-mers, where one does ({n:,} of "
     words += f"{len(rows.test):,})"
-    said = Said(told(rows.validation), told(rows.test))
-    return answers.finding("most similar item", rows, said, words, row_zero=True)
+    predictions = Predictions(predict(rows.validation), predict(rows.test))
+    return answers.finding("most similar item", rows, predictions, words, row_zero=True)
