@@ -114,7 +114,7 @@ def _first_line(path: Path) -> str:
     try:
         with faults_named(path), open_text(path) as file:
             line = file.readline(1 << 16)
-    except DataError:  # whoever reads it will say what is wrong
+    except DataError:  # reported when the file is read
         return ""
     return "" if line.startswith((">", ";")) else line
 
@@ -127,7 +127,7 @@ def fasta_title(path: Path) -> str:
         with faults_named(path), open_text(path) as file:
             lines = iter(partial(file.readline, LONGEST_TITLE), "")
             return next((line[1:].strip() for line in lines if line.startswith(">")), "")
-    except DataError:  # whoever reads it will say what is wrong
+    except DataError:  # reported when the file is read
         return ""
 
 
