@@ -43,6 +43,7 @@ def test_these_names_are_public_and_no_others():
         "__version__",
         "audit_data",
         "board",
+        "compare",
         "estimator",
         "hookimpl",
         "load_records",

@@ -216,6 +216,35 @@ def board(*folders: str | Path, with_failed: bool = False) -> Board:
 
 
 @_in_python()
+def compare(first: str, second: str, *folders: str | Path, task: str | None = None) -> DataFrame:
+    """Return how two models compare on the same seeds and test items, as a pandas table.
+
+    Args:
+        first: A model, a preset, or a row's whole name as the board shows it.
+        second: Another.
+        folders: Results folders (``runs`` by default).
+        task: Only this task; None for all.
+
+    Returns:
+        A row for each table of the board that has both, with the columns of
+        `codonbench.ranking.pairwise.Comparison`: ``difference`` is the first's score minus the
+        second's, ``low`` and ``high`` its 95 % interval over seeds and test items, ``p`` two-sided.
+
+    Raises:
+        UsageError: No table has both, or their test outputs are missing.
+        StoreError: There is no such folder, or test outputs in it are damaged.
+    """
+    from pandas import DataFrame
+
+    from codonbench.ranking.pairwise import compare_pair
+    from codonbench.records.store import Store
+
+    found = [(Store(Path(folder)), load_records(folder)) for folder in folders or ("runs",)]
+    made = compare_pair(found, load_plugins(), first, second, task)
+    return DataFrame([each.model_dump() for each in made])
+
+
+@_in_python()
 def audit_data(
     *data: str | Path | DataFrame,
     task_options: Mapping[str, str] | None = None,

@@ -16,6 +16,7 @@ from codonbench.records.store import Store
 
 END = "<!-- leaderboard:end -->"
 BOARD = ("leaderboard", "--results", "leaderboard/results")
+RESULTS = ("--results", str(Path(__file__).parents[2] / "leaderboard" / "results"))
 
 
 @pytest.fixture
@@ -307,3 +308,17 @@ def test_days_of_commits_that_are_none_are_refused(bench, folder):
     found = bench(*BOARD)
     assert found.code == 2
     assert "days.json holds no days of commits; delete it" in found.err
+
+
+def test_two_models_are_compared_in_a_line_a_table_or_as_json(bench):
+    words = ("compare", "kmer-linear", "cnn", *RESULTS, "--task", "gue-tf-2")
+    answer = bench(*words)
+    assert (answer.code, answer.err) == (0, "")
+    head, _, _, line = answer.out.rstrip().splitlines()
+    assert head == "kmer-linear - cnn"
+    assert line.split()[:7] == ["gue-tf-2,", "cpu", "MCC", "-0.096", "[-0.140,", "-0.052]", "<"]
+    (made,) = json.loads(bench(*words, "--json").out)
+    assert (made["first"], made["second"], made["seeds"]) == ("kmer-linear", "cnn", 5)
+    missing = bench("compare", "cnn", "nobody", *RESULTS, "--task", "gue-tf-2")
+    assert missing.code == 2
+    assert "no table has both 'cnn' and 'nobody'" in missing.err

@@ -1,4 +1,4 @@
-"""`bench leaderboard`, `site` and `curves`: the board as Markdown, JSON and a page; its curves."""
+"""`bench leaderboard`, `compare`, `site`, `curves`: the board, two of its rows, its curves."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.progress import MofNCompleteColumn
 
 from codonbench.cli.bars import bar_shown
 from codonbench.cli.board_tables import print_curves
+from codonbench.cli.console import print_list
 from codonbench.cli.options import (
     RESULTS,
     PluginOption,
@@ -35,6 +36,7 @@ from codonbench.ranking.board import (
 from codonbench.ranking.curves import learning_curves
 from codonbench.ranking.items import gather_tested
 from codonbench.ranking.overview import build_overview
+from codonbench.ranking.pairwise import compare_pair
 from codonbench.ranking.published import shipped_published
 from codonbench.records.files import (
     board_folder,
@@ -105,6 +107,46 @@ def leaderboard(
     _say_done(board, f"wrote {' and '.join(done)}" if done else "")
     if page:
         _write_page(made, folder / "site", results, check=check)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="A model, a preset, or a row's whole name.")],
+    second: Annotated[str, typer.Argument(help="Another.")],
+    results: ResultsOption = RESULTS,
+    task: Annotated[str | None, typer.Option("--task", "-t", help="Only this task.")] = None,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Compare two models on the same seeds and test items: difference, interval, p.
+
+    Prints a line for each table of the board that has both. The difference is the first's score
+    minus the second's; its 95 % interval and its two-sided p are over seeds and test items. p is
+    not corrected for the number of comparisons, and needs three seeds.
+    """
+    store = Store(results)
+    store.insist_on_folder()
+    found = [record for record in store.scan() if isinstance(record, RunRecord)]
+    made = compare_pair([(store, found)], load_plugins(plugin, plugins_dir), first, second, task)
+    if as_json:
+        typer.echo(plain_json(json.dumps([each.model_dump() for each in made], indent=1)))
+        return
+    typer.echo(f"{made[0].first} - {made[0].second}")
+    rows = [
+        (
+            each.table,
+            each.metric,
+            f"{each.difference:+.3f} [{each.low:.3f}, {each.high:.3f}]",
+            "-" if each.p is None else f"{each.p:.3f}" if each.p >= 0.001 else "< 0.001",
+            f"{each.first_score:.3f}",
+            f"{each.second_score:.3f}",
+            str(each.seeds),
+            f"{each.items:,}",
+        )
+        for each in made
+    ]
+    heads = ("table", "metric", "difference", "p", "first", "second", "seeds", "items")
+    print_list(heads, rows, spare=("metric", "first", "second"))
 
 
 def site(

@@ -43,6 +43,7 @@ SUMMARIES = {
     "explain": "Show what a trained model relies on: letters, motifs, embeddings.",
     "leaderboard": "Write the board to README.md, as Markdown, and to leaderboard.json.",
     "curves": "Show scores by the number of training examples, and the examples to reach row zero.",
+    "compare": "Compare two models on the same seeds and test items: difference, interval, p.",
     "site": "Write the board as a web page that opens from disk.",
     "verify": "Repeat recorded runs and compare them with their records; exit 1 if one differs.",
     "audit": "Repeat a random sample of finished runs; exit 1 if one differs from its record.",
@@ -63,7 +64,7 @@ SUMMARIES = {
 
 _MODULES = {
     "records": ("show", "export", "validate", "keygen", "sign"),
-    "board": ("leaderboard", "site", "curves"),
+    "board": ("leaderboard", "compare", "site", "curves"),
     "repeat": ("verify", "audit"),
     "listing": ("ls", "plugins"),
 }
