@@ -13,7 +13,7 @@ from codonbench.ranking.statistics import Mean, Median
 from codonbench.records.again import command
 from codonbench.report.site.by_item import PageSources
 from codonbench.report.site.figures import Records, row_id
-from codonbench.report.site.page import Interval, about_model, model_id, rounded, table_id
+from codonbench.report.site.page import Interval, about_model, ends, model_id, table_id
 from codonbench.report.site.scripts import shown, shown_facts
 from codonbench.scoring.score import task_of
 
@@ -121,7 +121,7 @@ def _model_row(
         metric=shown(primary.title),
         digits=primary.digits,
         figure=row.figure(table.ranking.metric),
-        gain=rounded(row.gain, primary.digits + 1),
+        gain=ends(row.gain),
         rank=row.rank,
         tier=row.tier,
         of=len(table.rows),

@@ -366,7 +366,7 @@ def _overview(
                 ceiling=None if line.ceiling is None else line.ceiling.value,
                 n_items=table.n_items,
                 cells=tuple(
-                    _cell(places[name], ids[cell.row], cell, line.digits, days[cell.row])
+                    _cell(places[name], ids[cell.row], cell, days[cell.row])
                     for name, cell in line.cells.items()
                 ),
             )
@@ -390,7 +390,7 @@ def _curves_line(line: PageLine, curves: Curves, places: Mapping[str, int]) -> P
             "cells": tuple(
                 (
                     *(places[name], "", int(row.role == "reference")),
-                    *(round(row.area.value, line.digits + 1), None, len(row.seeds), ""),
+                    *(row.area.value, None, len(row.seeds), ""),
                 )
                 for name, row in named.items()
                 if name in places and row.area is not None
@@ -425,25 +425,23 @@ def _day(row: Row, runs: Records, known: PageSources) -> str:
     return max(known.day(runs[run_id]) for run_id in row.run_ids)
 
 
-def _cell(place: int, row: str, cell: OverviewCell, digits: int, day: str) -> Cell:
+def _cell(place: int, row: str, cell: OverviewCell, day: str) -> Cell:
     figure = cell.figure
-    value = None if figure is None or figure.value is None else round(figure.value, digits + 1)
+    value = None if figure is None else figure.value
     return (
         place,
         row,
         int(cell.role == "reference"),
         "never" if figure is not None and value is None else value,
-        rounded(cell.gain, digits + 1),
+        ends(cell.gain),
         cell.seeds,
         day,
     )
 
 
-def rounded(gain: Gain | None, digits: int) -> Interval | None:
-    """Return a gain and the ends of its interval with so many decimals."""
-    if gain is None:
-        return None
-    return round(gain.value, digits), round(gain.low, digits), round(gain.high, digits)
+def ends(gain: Gain | None) -> Interval | None:
+    """Return a gain and the ends of its interval; the page rounds what it shows."""
+    return None if gain is None else (gain.value, gain.low, gain.high)
 
 
 def build_table(
@@ -612,7 +610,7 @@ def _row(
         ),
         clean=_on_clean(row, table),
         medians={**row.medians, **row.means},
-        gain=rounded(row.gain, 4),
+        gain=ends(row.gain),
         shown_pairs=median(
             r.pairs if r.selected_pairs is None else r.selected_pairs for r in records
         ),
