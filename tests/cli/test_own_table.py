@@ -324,3 +324,30 @@ def test_a_parquet_file_that_says_one_thing_a_thousand_times_is_refused(
         assert answer.code == 2
         assert "more than 0.25 GiB of text" in answer.err
     assert pa.default_memory_pool().max_memory() < 2**28
+
+
+def test_replicates_of_a_quantity_give_the_tables_ceiling(bench, tmp_path):
+    rng = random.Random(0)
+    made = ("".join(rng.choices("ACGT", k=20)) for _ in range(60))
+    lines = [f"{each},{each.count('G') / 20 + rng.gauss(0, 0.05):.4f}" for each in made]
+    (tmp_path / "mine.csv").write_text("\n".join(["dna,level", *lines]) + "\n")
+    words = ("run", "--model", "majority", "--data", "mine.csv", "--folds", "0", "--task-set")
+    ran = bench(*words, "replicates=0.8,400")
+    assert ran.code == 0, ran.err
+    (line,) = [line.split() for line in ran.out.splitlines() if "ceiling" in line]
+    assert line == ["ceiling", "0.943", "[0.930,", "0.953]"]  # sqrt(1.6 / 1.8); Fisher's z
+    assert bench("validate", "runs").code == 0
+    (shown,) = codonbench.board("runs").tables
+    assert shown.ceiling is not None
+    assert shown.ceiling.how == "of two replicates that correlate at 0.8"
+    for odd in ("1.2,400", "0.8", "0.8,3", "a,b"):
+        answer = bench(*words, f"replicates={odd}")
+        assert answer.code == 2
+        assert "replicates" in answer.err
+
+
+def test_replicates_of_classes_are_refused(bench, table):
+    words = ("run", "--model", "majority", "--data", "mine.csv", "--task-set")
+    answer = bench(*words, "replicates=0.8,400")
+    assert answer.code == 2
+    assert "expected a table with one quantity as its target" in answer.err

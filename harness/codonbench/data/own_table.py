@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field, ValidationError, field_validator
 
 from codonbench.contracts import (
+    Ceiling,
     Column,
     Dataset,
     Features,
@@ -249,6 +250,14 @@ class OwnTable(Task):
     Options: ClassVar[type[TableOptions]] = TableOptions
     default_data: ClassVar[str] = ""
 
+    def ceiling(self, record: RunRecord) -> Ceiling | None:
+        """Return the ceiling that replicates give; None for a table without any."""
+        replicates = record.run_spec.task_options.get("replicates")
+        if replicates is None:
+            return None
+        r, n = TableOptions.model_validate({"replicates": replicates}).replicates or (0.0, 0)
+        return Ceiling.of_replicates(r, n, f"of two replicates that correlate at {r:g}")
+
     def load(self, data: str, options: Any, *, cache: Path, offline: bool = False) -> Dataset:
         """Raise ConfigError: a table is opened by ``--data``, not by its name."""
         raise ConfigError(f"task {self.name!r} is a table: give --data, and no --task")
@@ -476,6 +485,8 @@ def _judged(options: TableOptions, spec: TaskSpec, metrics: Sequence[Metric]) ->
         why = f"no metric {options.metric!r} for {options.kind}"
     if chosen is None:
         raise ConfigError(f"{why}; name one, --task-set metric=NAME: {names}")
+    if options.replicates and (options.kind != "quantities" or len(options.target or ()) != 1):
+        raise ConfigError("replicates: expected a table with one quantity as its target")
     direction = chosen.outputs(spec)[chosen.name].direction
     return options.model_copy(update={"metric": chosen.name, "direction": direction})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -32,6 +32,9 @@ _KNOWN_NAMES = {
     *(*SEQUENCE_NAMES, *TARGET_NAMES, *GROUP_NAMES, *SPLIT_COLUMNS, *ID_NAMES, *WEIGHT_NAMES)
 }
 
+_Correlation = Annotated[float, Field(gt=0, lt=1)]
+_Items = Annotated[int, Field(gt=3)]
+
 _SAMPLE = 200
 _BASES = 0.8  # least share of bases in letters for DNA or RNA
 _MOST = 0.9  # least share of valid cells for a column of sequences with mistakes
@@ -58,6 +61,9 @@ class TableOptions(TaskOptions):
         ambiguous: Encoding of unknown letters; with ``refuse`` they are errors.
         metric: Metric that orders the rows of the task's board.
         direction: Which direction of the metric is better.
+        replicates: For one quantity that is the mean of two replicates: their correlation, of the
+            metric's kind, and over how many items; gives the table's ceiling. Not recorded if
+            there is none.
     """
 
     made_of: Literal["table"] = "table"
@@ -75,6 +81,9 @@ class TableOptions(TaskOptions):
     ambiguous: Ambiguous = "zeros"
     metric: MetricName | None = None
     direction: Literal["lower", "higher"] | None = None
+    replicates: tuple[_Correlation, _Items] | None = Field(
+        default=None, exclude_if=lambda replicates: replicates is None
+    )
 
     @field_validator("split", "group", "id", "weight", mode="before")
     @classmethod
@@ -82,7 +91,7 @@ class TableOptions(TaskOptions):
         """Accept a column whose name is a number."""
         return str(value) if isinstance(value, int | float) else value
 
-    @field_validator("sequence", "features", "target", "classes", mode="before")
+    @field_validator("sequence", "features", "target", "classes", "replicates", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         """Read ``a,b`` as two names."""
