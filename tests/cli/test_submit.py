@@ -31,6 +31,8 @@ def test_a_submission_holds_records_and_outputs_and_says_what_it_is(bench, runs,
     text = (folder / "README.md").read_text()
     assert text in done.out
     assert "mine: your own table; a maintainer needs it" in " ".join(done.err.split())
+    alike = [line.partition(": ")[2] for line in done.err.splitlines() if ".json" in line]
+    assert len(alike) == len({*alike})  # what all ten runs have is said once
     for words in ("# Submission: majority", "| mine | 0 to 9 |", "bench run --model majority"):
         assert words in text
     assert f"- Supplied by: codonbench {codonbench.__version__}\n" in text

@@ -42,8 +42,8 @@ def fetch(
     source = _find(name, registry)
     console = messages()
     for entry in registry.tasks.values():
-        if source in entry.task.sources and (licence := getattr(entry.task, "licence", "")):
-            say(f"licence: {licence}")
+        if source in entry.task.sources and entry.task.licence:
+            say(f"licence: {entry.task.licence}")
     if source.terms and not agree and console.is_terminal:
         agree = typer.confirm(f"It is licensed for {source.terms}. Do you agree?", err=True)
     with Progress(

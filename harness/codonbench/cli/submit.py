@@ -73,8 +73,12 @@ def submit(
     text = _text(model, list(rows.values()), registry.known_tasks)
     write_atomically(out / "README.md", text.encode())
     report = audit.validate([out], *installed, strict=True)
+    alike: dict[tuple[str, str], list[audit.Problem]] = defaultdict(list)
     for problem in report.problems:
-        typer.echo(problem, err=True)
+        alike[problem.field, problem.message].append(problem)
+    for first, *others in alike.values():  # most often all runs of a row have the same problem
+        more = f" and {len(others)} more" if others else ""
+        typer.echo(first.model_copy(update={"file": f"{first.file}{more}"}), err=True)
     say(f"wrote {len(found)} files of {len(records)} runs, and README.md, to {out}")
     own = sorted({r.task for r in records if r.run_spec.is_own_table})
     if own:

@@ -538,6 +538,7 @@ class Task(ABC):
         data_names: The data sources known by name, each with a line of explanation; anything
             else given to ``--data`` is a path.
         sources: Those of them that are downloads.
+        licence: The terms of these, in a sentence, which ``bench data fetch`` shows.
     """
 
     name: ClassVar[str]
@@ -557,6 +558,7 @@ class Task(ABC):
     default_data: ClassVar[str]
     data_names: ClassVar[Mapping[str, str]] = {}
     sources: ClassVar[tuple[DataSource, ...]] = ()
+    licence: ClassVar[str] = ""
 
     @abstractmethod
     def load(self, data: str, options: Any, *, cache: Path, offline: bool = False) -> Dataset:
