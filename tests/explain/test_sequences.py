@@ -274,5 +274,5 @@ def test_what_was_fitted_is_asked_as_its_run_asked_it(toys, model, request_, met
 
 
 def test_what_was_not_trained_by_gradient_is_refused(run):
-    with pytest.raises(UsageError, match="no module trained by gradient"):
+    with pytest.raises(UsageError, match="neither a module trained by gradient"):
         run("majority", pairs=640)
