@@ -33,7 +33,7 @@ LATER = {
     "harness/codonbench/leakage": "*",
     "harness/codonbench/protocols": "controls folds linear_probe sample_efficiency supervised "
     "trial zero_shot",
-    "harness/codonbench/ranking": "by_item curves item_scores items overview published",
+    "harness/codonbench/ranking": "by_item curves item_scores items overview pairwise published",
     "harness/codonbench/records": "again known remote table test_outputs",
     "harness/codonbench/report": "by_category data_audit item_facts pictures",
     "harness/codonbench/report/site": "by_item learning_curves",
