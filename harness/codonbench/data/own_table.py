@@ -255,7 +255,7 @@ class OwnTable(Task):
         replicates = record.run_spec.task_options.get("replicates")
         if replicates is None:
             return None
-        r, n = TableOptions.model_validate({"replicates": replicates}).replicates or (0.0, 0)
+        r, n = replicates
         return Ceiling.of_replicates(r, n, f"of two replicates that correlate at {r:g}")
 
     def load(self, data: str, options: Any, *, cache: Path, offline: bool = False) -> Dataset:

@@ -129,7 +129,7 @@ def _compared(table: Table, one: Row, other: Row, tested: Tested) -> Comparison 
     first, second = scores[one.id], scores[other.id]
     if first is None or second is None or (gap := gain(first, second, other.label, 1)) is None:
         return None
-    shared: Sequence[int] = sorted({*first.seeds} & {*second.seeds})
+    shared = sorted({*first.seeds} & {*second.seeds})
     means = [float(own.over(shared).values.mean()) for own in (first, second)]
     p = p_value(first, second)
     return Comparison(
@@ -144,6 +144,6 @@ def _compared(table: Table, one: Row, other: Row, tested: Tested) -> Comparison 
         low=gap.low,
         high=gap.high,
         p=None if p != p else p,
-        seeds=len(shared),
+        seeds=gap.n,
         items=min(first.n_units, second.n_units),
     )
