@@ -27,7 +27,7 @@ from codonbench.data.encodings import make_encoder
 from codonbench.execution.machine import cores
 from codonbench.explain.attribution import mutagenesis
 from codonbench.plugins.discovery import load_registry
-from codonbench.testing.subject import Subject, dataset_of
+from codonbench.testing.subject import ModelSubject, dataset_of
 from codonbench.training.determinism import pin_arithmetic
 from codonbench.training.loop import make_step
 
@@ -99,7 +99,7 @@ def steps() -> None:
     print("\n| network | step, ms | bare loop, ms | ratio |\n|---|---:|---:|---:|")
     for name in STEPPED:
         plugin = make(name)
-        subject = Subject(type(plugin), plugin.config, data)
+        subject = ModelSubject(type(plugin), plugin.config, data)
         state, bare = subject.state(), subject.state()
         module, optimizer, step = bare.module, bare.optimizer, make_step(state)
         module.train()

@@ -61,7 +61,7 @@ def test_a_sound_model_passes_with_exit_zero(check, here):
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     assert lines[0] == "single, version 1 of mine.py, on human-codon, data usage"
-    assert "✓ size           its parameters are counted: 1,365 trainable parameters" in lines
+    assert "✓ size           parameters are counted: 1,365 trainable parameters" in lines
     assert lines[-1] == "25 checks: 25 passed"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codonbench.testing.checks import Facts, Finding, Report, insist, summary
+from codonbench.testing.checks import CheckResult, Facts, Report, insist, summary
 
 FACTS = Facts(
     model="mylstm",
@@ -20,7 +20,7 @@ FACTS = Facts(
 
 
 def finding(status, words="", id="shape"):
-    return Finding(id=id, title="one row for each", status=status, words=words)
+    return CheckResult(id=id, title="one row for each", status=status, words=words)
 
 
 def test_a_report_in_full():

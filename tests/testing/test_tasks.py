@@ -219,7 +219,7 @@ def test_a_sound_task_passes_every_check():
     check_task(Sides())
     found = findings(Sides())
     assert {finding.status for finding in found.values()} == {"passed"}
-    assert found["names"].words == "refused offline, in words: book"
+    assert found["names"].words == "not loaded offline, with a message: book"
 
 
 @pytest.mark.parametrize(
@@ -242,10 +242,10 @@ def test_a_sound_task_passes_every_check():
         (DrawsFixed, "draw", "seeds 0 and 1 give the same pairs"),
         (DrawsOwn, "draw", "other pairs the second time"),
         (DrawsGlobal, "draw", "uses a global generator"),
-        (Lopsided, "frequencies", "other than the frequencies say"),
+        (Lopsided, "frequencies", "different from the frequencies"),
         (TooMuch, "frequencies", "with sum 2"),
         (Stumbles, "names", "data 'book', offline: it raised KeyError: 'page 7' (test_tasks.py:"),
-        (TakesAnything, "names", "loads unknown data"),
+        (TakesAnything, "names", "unknown data"),
     ],
 )
 def test_a_toy_fails_the_check_it_was_made_for(cls, check, words):
@@ -265,7 +265,7 @@ def test_the_toy_tasks_of_this_suite_hold(toys):
     for name in ("gc-rich",):
         found = findings(registry.task(name).task)
         failed = [f.words for f in found.values() if f.status == "failed"]
-        assert failed == ["it loads unknown data 'no-such-data-anywhere' rather than refusing it"]
+        assert failed == ["unknown data 'no-such-data-anywhere' load; expected a DataError"]
 
 
 def test_an_unknown_task_is_named():

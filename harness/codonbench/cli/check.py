@@ -31,7 +31,7 @@ from codonbench.plugins.discovery import discover, own_points
 from codonbench.plugins.failures import last_line, place
 from codonbench.records.files import cache_folder, plain_json, printable, printable_lines
 from codonbench.testing.apart import CLOCK, Stopped, run_apart
-from codonbench.testing.checks import MARKS, Facts, Finding, Report, summary
+from codonbench.testing.checks import MARKS, CheckResult, Facts, Report, summary
 
 if TYPE_CHECKING:
     from codonbench.testing.apart import Send
@@ -110,11 +110,11 @@ def check(
 
 def _watched(request: _Request, timeout: float, show: bool) -> Report:
     """Have the checks made in another process; show each finding as it comes."""
-    facts, parameters, findings = None, None, list[Finding]()
+    facts, parameters, findings = None, None, list[CheckResult]()
     titles: dict[str, str] = {}
     begun = "loading the plugins"
 
-    def add(finding: Finding) -> None:
+    def add(finding: CheckResult) -> None:
         findings.append(finding)
         if show:
             _print(finding)
@@ -133,7 +133,7 @@ def _watched(request: _Request, timeout: float, show: bool) -> Report:
                     begun = content
                     status.update(f"checking: {printable(begun)}")
                 elif kind == "finding":
-                    add(Finding.model_validate(content))
+                    add(CheckResult.model_validate(content))
                 elif kind == "parameters":
                     parameters = content
         except Stopped as how:
@@ -145,15 +145,15 @@ def _watched(request: _Request, timeout: float, show: bool) -> Report:
             at_fault = missing[0][0]
             why = f"{at_fault!r} did not finish"
             for id_, title in missing:
-                status_, said = ("failed", words) if id_ == at_fault else ("skipped", why)
-                add(Finding(id=id_, title=title, status=status_, words=said))
+                status_of, message = ("failed", words) if id_ == at_fault else ("skipped", why)
+                add(CheckResult(id=id_, title=title, status=status_of, words=message))
     assert facts is not None
     if show:
         output().print(summary(findings), style="bold")
     return Report(facts=facts, parameters=parameters, findings=tuple(findings))
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: CheckResult) -> None:
     """Print a finding on a line: what is wrong on one below it."""
     style, words = _STYLES[finding.status], printable_lines(finding.words)
     brief = finding.status in ("passed", "skipped")
@@ -174,7 +174,7 @@ def _heading(facts: Facts) -> str:
 def _examine(send: Send, argument: Any) -> None:
     """Load the plugins and make the checks: in the other process."""
     from codonbench.testing.models import checks_of, findings  # which load PyTorch
-    from codonbench.testing.subject import Subject, facts_of
+    from codonbench.testing.subject import ModelSubject, facts_of
     from codonbench.training.determinism import pin_arithmetic
 
     request, timeout = TypeAdapter(_Request).validate_python(argument[0]), argument[1]
@@ -188,15 +188,15 @@ def _examine(send: Send, argument: Any) -> None:
         entry = registry.model(name)
         owner = f"model {name!r}"
         config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
-        asked = RunRequest(
+        run_request = RunRequest(
             model=name,
             task=request.task,
             data=request.data,
             task_overrides=request.task_overrides,
             offline=True,
         )
-        *_, dataset = task_and_data(asked, registry, cache_folder())
-        subject = Subject(entry.cls, config, dataset)
+        *_, dataset = task_and_data(run_request, registry, cache_folder())
+        subject = ModelSubject(entry.cls, config, dataset)
         facts = facts_of(name, subject, entry.origin)
     except errors.BenchError as error:
         send(("error", (type(error).__name__, str(error))))

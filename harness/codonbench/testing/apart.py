@@ -47,8 +47,8 @@ def run_apart(function: Callable[[Send, Any], None], argument: Any) -> Iterator[
         inbox, seconds = process.Inbox(other.speaks), _TO_START
         process.send(other.hears, process.framed(to_json([importable(), argument])), _TO_START)
         deadline = time.monotonic() + seconds
-        while (said := json.loads(inbox.wait(deadline - time.monotonic())[0])) is not None:
-            kind, content = said
+        while (message := json.loads(inbox.wait(deadline - time.monotonic())[0])) is not None:
+            kind, content = message
             if kind == CLOCK:
                 seconds = float(content)
                 deadline = time.monotonic() + seconds

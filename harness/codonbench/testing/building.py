@@ -13,16 +13,16 @@ from codonbench.errors import ConfigError
 from codonbench.plugins.entries import check_survives_json
 from codonbench.testing.checks import Checks, Verdict, failed, misfit, passed, warning
 from codonbench.testing.environment import generators, settings
-from codonbench.testing.subject import DEVICE, Subject
+from codonbench.testing.subject import DEVICE, ModelSubject
 from codonbench.training.determinism import seeded_globals
 from codonbench.training.state import insist_on_parameters
 
-CHECKS = Checks[Subject]()
+CHECKS = Checks[ModelSubject]()
 """The first two apply to any plugin class, also without ``build``."""
 
 
 @CHECKS.hold("identity")
-def has_valid_names(subject: Subject) -> Verdict:
+def has_valid_names(subject: ModelSubject) -> Verdict:
     """Name, version and presets are valid."""
     cls, info = subject.cls, subject.cls.info
     if not isinstance(info, ModelInfo):
@@ -44,7 +44,7 @@ def has_valid_names(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("config")
-def survives_json(subject: Subject) -> Verdict:
+def survives_json(subject: ModelSubject) -> Verdict:
     """The configuration survives JSON."""
     config = subject.config
     if not isinstance(config, BaseConfig):
@@ -54,17 +54,17 @@ def survives_json(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("encoding")
-def is_offered(subject: Subject) -> Verdict:
-    """The task offers each encoding."""
+def is_offered(subject: ModelSubject) -> Verdict:
+    """The task has each encoding of the model."""
     try:
-        asked = [canonical(encoding, subject.view) for encoding in subject.variants()]
+        encodings = [canonical(encoding, subject.view) for encoding in subject.variants()]
     except ConfigError as error:
         return failed(f"{error}; let encoding be one of those")
-    return passed(" or ".join(asked))
+    return passed(" or ".join(encodings))
 
 
 @CHECKS.hold("build", "encoding")
-def returns_a_module(subject: Subject) -> Verdict:
+def returns_a_module(subject: ModelSubject) -> Verdict:
     """Build returns a module."""
     module = subject.build()
     if not isinstance(module, torch.nn.Module):
@@ -75,7 +75,7 @@ def returns_a_module(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("settings", "build")
-def leaves_settings(subject: Subject) -> Verdict:
+def leaves_settings(subject: ModelSubject) -> Verdict:
     """Build leaves global settings alone."""
     before = settings()
     subject.build()
@@ -90,7 +90,7 @@ def leaves_settings(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("fresh", "build")
-def is_fresh(subject: Subject) -> Verdict:
+def is_fresh(subject: ModelSubject) -> Verdict:
     """Build returns a fresh module each time."""
     plugin = subject.plugin()
     with seeded_globals(0):
@@ -115,7 +115,7 @@ def is_fresh(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("seeding", "build")
-def leaves_seeding(subject: Subject) -> Verdict:
+def leaves_seeding(subject: ModelSubject) -> Verdict:
     """Build leaves seeding to the harness."""
     states = []
     for seed in (0, 1):
@@ -132,8 +132,8 @@ def leaves_seeding(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("device", "build")
-def is_on_device(subject: Subject) -> Verdict:
-    """The module is where it is asked to be."""
+def is_on_device(subject: ModelSubject) -> Verdict:
+    """Parameters and buffers are on the CPU."""
     module = subject.build()
     away = _elsewhere(module, lambda kind: kind == "meta")
     away = away or _elsewhere(module.to(DEVICE), lambda kind: kind != DEVICE)
@@ -155,8 +155,8 @@ def _elsewhere(
 
 
 @CHECKS.hold("size", "build")
-def is_counted(subject: Subject) -> Verdict:
-    """Its parameters are counted."""
+def is_counted(subject: ModelSubject) -> Verdict:
+    """Parameters are counted."""
     module = subject.build()
     subject.parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in module.parameters()) - subject.parameters

@@ -50,8 +50,8 @@ def skipped(words: str) -> Verdict:
     return Verdict(status="skipped", words=words)
 
 
-class Finding(Verdict):
-    """The verdict of one check.
+class CheckResult(Verdict):
+    """The result of one check.
 
     Attributes:
         id: Short name of the check: ``shape``.
@@ -100,7 +100,7 @@ class Report(Frozen):
 
     facts: Facts
     parameters: int | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[CheckResult, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -178,7 +178,7 @@ def examine(
     begun: Callable[[str], None] = lambda check: None,
     around: Callable[[], AbstractContextManager[object]] = nullcontext,
     made_by: Callable[..., object] | None = None,
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     """Run checks and yield their findings; a check that raises has failed.
 
     Args:
@@ -207,7 +207,7 @@ def examine(
                 verdict = failed(words)
             if verdict.status == "failed":
                 at_fault[check.id] = check.id
-        yield Finding(id=check.id, title=check.title, **verdict.model_dump())
+        yield CheckResult(id=check.id, title=check.title, **verdict.model_dump())
 
 
 def misfit(kind: Any, value: object, name: str = "") -> str:
@@ -221,7 +221,7 @@ def misfit(kind: Any, value: object, name: str = "") -> str:
     return ""
 
 
-def summary(findings: Iterable[Finding]) -> str:
+def summary(findings: Iterable[CheckResult]) -> str:
     """Return ``24 checks: 21 passed, 1 failed, 2 skipped``."""
     found = [finding.status for finding in findings]
     words = {"passed": "passed", "failed": "failed", "warning": "with a warning"}
@@ -230,7 +230,7 @@ def summary(findings: Iterable[Finding]) -> str:
     return f"{len(found)} checks: {', '.join(counts)}"
 
 
-def insist(findings: Iterable[Finding], whose: str) -> None:
+def insist(findings: Iterable[CheckResult], whose: str) -> None:
     """Raise AssertionError with all failures, if there are any."""
     if wrong := _failures(findings):
         lines = [f"{whose}: {len(wrong)} of its checks failed"]
@@ -238,5 +238,5 @@ def insist(findings: Iterable[Finding], whose: str) -> None:
         raise AssertionError("\n".join(lines))
 
 
-def _failures(findings: Iterable[Finding]) -> list[Finding]:
+def _failures(findings: Iterable[CheckResult]) -> list[CheckResult]:
     return [finding for finding in findings if finding.status == "failed"]

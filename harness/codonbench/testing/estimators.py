@@ -12,10 +12,10 @@ from codonbench.data.encodings import encode_all
 from codonbench.errors import ConfigError
 from codonbench.protocols.supervised import loss
 from codonbench.testing.checks import Checks, Verdict, failed, passed, warning
-from codonbench.testing.subject import Subject
+from codonbench.testing.subject import ModelSubject
 from codonbench.training.determinism import seeded_globals
 
-CHECKS = Checks[Subject]()
+CHECKS = Checks[ModelSubject]()
 
 _MOST_ITEMS = 512
 """Most training items for a check."""
@@ -24,27 +24,27 @@ _FEW = 8  # items predicted one by one
 
 
 @CHECKS.hold("served")
-def is_served(subject: Subject) -> Verdict:
-    """The task can be served."""
+def is_served(subject: ModelSubject) -> Verdict:
+    """The estimator supports the task."""
     if not subject.setup.protocol.tells_targets:
         return failed(
-            f"task {subject.view.task!r} asks all along its training, but an estimator is fitted "
+            f"task {subject.view.task!r} is evaluated during training, but an estimator is fitted "
             "once; check it on another with --task"
         )
     try:
         subject.cls(subject.config).check_task(subject.view)
-        _items(subject, subject.asked.numpy()[:1])
+        _items(subject, subject.evaluated.numpy()[:1])
     except ConfigError as error:
         return failed(f"{error}; let encoding be one of those, 'items' or 'text'")
     return passed(subject.cls(subject.config).encoding)
 
 
 @CHECKS.hold("outputs", "served")
-def gives_outputs(subject: Subject) -> Verdict:
+def gives_outputs(subject: ModelSubject) -> Verdict:
     """One row of outputs for each item."""
-    asked = subject.asked.numpy()
-    outputs = _predict(_fitted(subject), _items(subject, asked))
-    expected = (len(asked), subject.view.n_outputs)
+    index = subject.evaluated.numpy()
+    outputs = _predict(_fitted(subject), _items(subject, index))
+    expected = (len(index), subject.view.n_outputs)
     if outputs.shape != expected:
         return failed(f"predict gave {outputs.shape}, expected {expected}: (items, outputs)")
     if outputs.dtype.kind not in "fiu" or not np.isfinite(outputs).all():
@@ -53,9 +53,9 @@ def gives_outputs(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("deterministic", "outputs")
-def repeats(subject: Subject) -> Verdict:
+def repeats(subject: ModelSubject) -> Verdict:
     """One seed gives one result."""
-    items = _items(subject, subject.asked.numpy())
+    items = _items(subject, subject.evaluated.numpy())
     first, second = (_predict(_fitted(subject), items) for _ in range(2))
     if first.tobytes() != second.tobytes():
         return failed(
@@ -66,12 +66,12 @@ def repeats(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("inputs", "outputs")
-def leaves_training_set(subject: Subject) -> Verdict:
-    """What it is given is left as it is."""
-    training, asked = _training_set(subject), _items(subject, subject.asked.numpy())
-    given = (training.items, training.targets, asked)
+def leaves_training_set(subject: ModelSubject) -> Verdict:
+    """Items and targets are not changed."""
+    training, items = _training_set(subject), _items(subject, subject.evaluated.numpy())
+    given = (training.items, training.targets, items)
     before = [_content(each) for each in given]
-    _fit(subject, training).predict(asked)
+    _fit(subject, training).predict(items)
     names = ("fit changed the items", "fit changed the targets", "predict changed the items")
     for words, content, each in zip(names, before, given, strict=True):
         if content != _content(each):
@@ -80,22 +80,22 @@ def leaves_training_set(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("rows", "outputs")
-def keeps_items_apart(subject: Subject) -> Verdict:
-    """An item's outputs depend on it alone."""
-    estimator, index = _fitted(subject), subject.asked.numpy()[:_FEW]
+def keeps_items_apart(subject: ModelSubject) -> Verdict:
+    """An item's outputs do not depend on other items."""
+    estimator, index = _fitted(subject), subject.evaluated.numpy()[:_FEW]
     together = _predict(estimator, _items(subject, index))
     rows = [_predict(estimator, _items(subject, each)) for each in index[:, None]]
     alone = np.concatenate(rows)
     if not np.allclose(together, alone, rtol=1e-3, atol=1e-3):
         return failed(
-            "an item's outputs depend on the items asked with it; take what is common to items, "
-            "such as a mean, from the training set"
+            "an item's outputs depend on the items predicted with it; take what is common to "
+            "items, such as a mean, from the training set"
         )
     return passed()
 
 
 @CHECKS.hold("learning", "outputs", advisory=True)
-def learns(subject: Subject) -> Verdict:
+def learns(subject: ModelSubject) -> Verdict:
     """The loss falls."""
     training, index = _training_set(subject), _trained(subject)
     outputs = _predict(_fit(subject, training), _items(subject, index))
@@ -110,22 +110,22 @@ def learns(subject: Subject) -> Verdict:
     return passed(f"loss {fitted:.3f}, and {constant:.3f} with the mean of its outputs")
 
 
-def _trained(subject: Subject) -> npt.NDArray[np.int64]:
+def _trained(subject: ModelSubject) -> npt.NDArray[np.int64]:
     return subject.setup.stream.epoch(0)[:_MOST_ITEMS]
 
 
-def _items(subject: Subject, index: npt.NDArray[np.int64]) -> Any:
+def _items(subject: ModelSubject, index: npt.NDArray[np.int64]) -> Any:
     encoding = subject.cls(subject.config).encoding
     return encode_all(encoding, subject.view, subject.dataset.items, index)
 
 
-def _training_set(subject: Subject) -> TrainingSet:
+def _training_set(subject: ModelSubject) -> TrainingSet:
     index = _trained(subject)
     targets = subject.dataset.targets[index]
     return TrainingSet(subject.view, _items(subject, index), targets, np.random.default_rng(0))
 
 
-def _fit(subject: Subject, training: TrainingSet) -> Estimator:
+def _fit(subject: ModelSubject, training: TrainingSet) -> Estimator:
     estimator: Estimator = subject.cls(subject.config)
     with seeded_globals(0):
         estimator.fit(training)
@@ -138,7 +138,7 @@ def _predict(estimator: Estimator, items: Any) -> npt.NDArray[Any]:
     return np.asarray(estimator.predict(items))
 
 
-def _fitted(subject: Subject) -> Estimator:
+def _fitted(subject: ModelSubject) -> Estimator:
     return _fit(subject, _training_set(subject))
 
 

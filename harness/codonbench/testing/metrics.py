@@ -114,8 +114,8 @@ def _dataset(
     splits: dict[str, npt.NDArray[np.int64]],
     evaluation: npt.NDArray[np.int64] | None = None,
 ) -> Dataset:
-    asked = np.zeros(0, dtype=np.int64) if evaluation is None else evaluation
-    return Dataset(spec, "toy", "0" * 64, True, items, targets, asked, splits)
+    index = np.zeros(0, dtype=np.int64) if evaluation is None else evaluation
+    return Dataset(spec, "toy", "0" * 64, True, items, targets, index, splits)
 
 
 def trajectories_of(dataset: Dataset) -> dict[str, Trajectory]:
@@ -149,12 +149,12 @@ def _run(
     setup = make_setup(dataset, _BATCH, max(dataset.spec.train_size, 40 * _BATCH))
     referee = Referee(setup, unwatched)
     referee.begin()
-    said = referee.answer(0, None)
-    handed = len(said.index)
+    answer = referee.answer(0, None)
+    handed = len(answer.index)
     for snapshot in itertools.count():
-        if snapshot == last or said.evaluation is None:
+        if snapshot == last or answer.evaluation is None:
             return referee.trajectory()
-        due = said.evaluation
+        due = answer.evaluation
         while due.position > handed:
             handed += len(referee.answer(handed, None).index)
         targets = dataset.targets[setup.evaluated()[due.split]]
@@ -163,8 +163,8 @@ def _run(
             outputs[:] = np.nan
         if setup.labels is not None:
             outputs = setup.labels.hide_columns(outputs.astype(np.float64)).astype(np.float32)
-        said = referee.answer(due.position, outputs)
-        handed += len(said.index)
+        answer = referee.answer(due.position, outputs)
+        handed += len(answer.index)
     raise AssertionError("counting ended")
 
 
@@ -250,7 +250,7 @@ def declares_outputs(subject: MetricSubject) -> Verdict:
     """Each value has a name, a unit and a direction."""
     if not subject.tasks:
         return failed(
-            "serves() says no to every kind of target; expected classes, labels or quantities"
+            "serves() is false for every kind of target; expected classes, labels or quantities"
         )
     for task in subject.tasks:
         outputs = subject.metric.outputs(task)
@@ -264,7 +264,7 @@ def declares_outputs(subject: MetricSubject) -> Verdict:
             if wrong:
                 return failed(f"outputs[{name!r}]: {wrong}")
             if not output.unit.strip():
-                return failed(f"outputs[{name!r}] has no unit; say pairs, epochs, probability ...")
+                return failed(f"outputs[{name!r}] has no unit; give pairs, epochs, probability ...")
         if dict(subject.metric.outputs(task)) != dict(outputs):
             return failed(f"outputs differs from call to call on {task.name!r}")
     return passed()
@@ -272,7 +272,7 @@ def declares_outputs(subject: MetricSubject) -> Verdict:
 
 @METRIC_CHECKS.hold("values", "outputs")
 def answers(subject: MetricSubject) -> Verdict:
-    """Every kind of run is answered in numbers."""
+    """Every kind of run gets valid values."""
     for what, trajectory in subject.trajectories():
         try:
             subject.scores(trajectory)
@@ -281,14 +281,14 @@ def answers(subject: MetricSubject) -> Verdict:
             where = (
                 "" if cause is None else place(cause.__traceback__, file_of(type(subject.metric)))
             )
-            said = str(error) if cause is None else f"it raised {last_line(cause)}"
-            return failed(f"{what}: {said}{where}; protocols= says which runs it reads")
+            message = str(error) if cause is None else f"it raised {last_line(cause)}"
+            return failed(f"{what}: {message}{where}; protocols= says which runs it reads")
     return passed()
 
 
 @METRIC_CHECKS.hold("pure", "values")
 def is_pure(subject: MetricSubject) -> Verdict:
-    """The trajectory is left as it is."""
+    """The trajectory is not changed."""
     for what, trajectory in subject.trajectories():
         if not len(trajectory.pairs):
             continue
@@ -303,7 +303,7 @@ def is_pure(subject: MetricSubject) -> Verdict:
 
 @METRIC_CHECKS.hold("steady", "pure")
 def is_steady(subject: MetricSubject) -> Verdict:
-    """One trajectory gives one answer."""
+    """Equal trajectories give equal values."""
     for what, trajectory in subject.trajectories():
         before = generators()
         first = subject.scores(trajectory)
@@ -329,7 +329,7 @@ def tells_runs_apart(subject: MetricSubject) -> Verdict:
     ]
     if all(value == values[0] for value in values):
         return warning(
-            f"it says {values[0]} of a run that learns, of one that never does and of one that was "
+            f"it gives {values[0]} for a run that learns, one that never does and one that is "
             f"right from the start, on {subject.tasks[-1].name!r}"
         )
     return passed()

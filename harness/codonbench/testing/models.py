@@ -16,8 +16,8 @@ from codonbench.plugins.entries import ModelClass
 from codonbench.plugins.failures import file_of, maker_of
 from codonbench.testing import building, estimators, outputs, training
 from codonbench.testing.checks import (
+    CheckResult,
     Checks,
-    Finding,
     Verdict,
     examine,
     failed,
@@ -27,7 +27,7 @@ from codonbench.testing.checks import (
     warning,
 )
 from codonbench.testing.environment import kept_settings, listening, one_at_a_time
-from codonbench.testing.subject import Subject, dataset_of, find_task, installed
+from codonbench.testing.subject import ModelSubject, dataset_of, find_task, installed
 from codonbench.training.determinism import pin_arithmetic
 
 _MUCH = 2_000  # characters; a line at each of some hundred steps exceeds it
@@ -71,12 +71,14 @@ def check_model(
     insist(findings(subject_of(cls, config, find_task(task), data), hurry=True), whose)
 
 
-def subject_of(cls: ModelClass, config: BaseConfig, task: Task, data: str | None = None) -> Subject:
+def subject_of(
+    cls: ModelClass, config: BaseConfig, task: Task, data: str | None = None
+) -> ModelSubject:
     """Return the subject of checks; raises as `dataset_of` does."""
-    return Subject(cls, config, dataset_of(task, data))
+    return ModelSubject(cls, config, dataset_of(task, data))
 
 
-def checks_of(subject: Subject) -> Checks[Subject]:
+def checks_of(subject: ModelSubject) -> Checks[ModelSubject]:
     """Return the checks of a model, an estimator or a computed row."""
     if issubclass(subject.cls, Estimator):
         return ESTIMATOR_CHECKS
@@ -84,8 +86,8 @@ def checks_of(subject: Subject) -> Checks[Subject]:
 
 
 def findings(
-    subject: Subject, begun: Callable[[str], None] = lambda check: None, *, hurry: bool = False
-) -> Iterator[Finding]:
+    subject: ModelSubject, begun: Callable[[str], None] = lambda check: None, *, hurry: bool = False
+) -> Iterator[CheckResult]:
     """Run the checks of a subject; count its output and restore settings that it changes.
 
     Args:
@@ -107,18 +109,18 @@ def findings(
         yield from examine(chosen, subject, file_of(cls), begun, quietly, maker_of(cls))
 
 
-MODEL_CHECKS = Checks[Subject]([*building.CHECKS, *outputs.CHECKS, *training.CHECKS])
+MODEL_CHECKS = Checks[ModelSubject]([*building.CHECKS, *outputs.CHECKS, *training.CHECKS])
 """The checks of models."""
 
-ESTIMATOR_CHECKS = Checks[Subject]([*building.CHECKS[:2], *estimators.CHECKS])
+ESTIMATOR_CHECKS = Checks[ModelSubject]([*building.CHECKS[:2], *estimators.CHECKS])
 """The checks of estimators."""
 
-REFERENCE_CHECKS = Checks[Subject](building.CHECKS[:2])
+REFERENCE_CHECKS = Checks[ModelSubject](building.CHECKS[:2])
 """The checks of computed rows: those of any class, and of logits and values."""
 
 
 @REFERENCE_CHECKS.hold("logits")
-def gives_logits(subject: Subject) -> Verdict:
+def gives_logits(subject: ModelSubject) -> Verdict:
     """Logits are constant and of the right shape."""
     spec = subject.dataset.spec
     logits = subject.cls(subject.config).logits(spec)
@@ -137,7 +139,7 @@ def gives_logits(subject: Subject) -> Verdict:
 
 
 @REFERENCE_CHECKS.hold("values")
-def gives_values(subject: Subject) -> Verdict:
+def gives_values(subject: ModelSubject) -> Verdict:
     """Values are numbers under valid names."""
     data = subject.dataset
     frequencies = None if data.frequencies is None else data.frequencies.copy()
@@ -160,8 +162,8 @@ def gives_values(subject: Subject) -> Verdict:
 @MODEL_CHECKS.hold("quiet")
 @ESTIMATOR_CHECKS.hold("quiet")
 @REFERENCE_CHECKS.hold("quiet")
-def printed_little(subject: Subject) -> Verdict:
-    """It does not fill the terminal."""
+def printed_little(subject: ModelSubject) -> Verdict:
+    """Little is printed."""
     printed = subject.printed
     amount = printed.characters
     if amount > _MUCH:

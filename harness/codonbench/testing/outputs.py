@@ -17,10 +17,10 @@ from codonbench.data.stream import relabelling
 from codonbench.plugins.failures import last_line
 from codonbench.testing.checks import Checks, Verdict, failed, passed, skipped, warning
 from codonbench.testing.environment import generators, moved
-from codonbench.testing.subject import DEVICE, Subject
+from codonbench.testing.subject import DEVICE, ModelSubject
 from codonbench.training.determinism import seeded_globals
 
-CHECKS = Checks[Subject]()
+CHECKS = Checks[ModelSubject]()
 
 _ROWS = 16  # rows compared one by one
 
@@ -39,7 +39,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 @CHECKS.hold("shape", "device", "fresh", "settings")
-def has_shape(subject: Subject) -> Verdict:
+def has_shape(subject: ModelSubject) -> Verdict:
     """One row of outputs for each input."""
     words, name = "", _name(subject)
     for encoding, variant in subject.variants().items():
@@ -79,29 +79,29 @@ def _rows_named(encoding: str, view: TaskView) -> Iterator[None]:
         if canonical(encoding, view) != f"{view.symbol}_index" or view.n_inputs is not None:
             raise
         rows = view.padding_index + 1
-        said = (
+        message = (
             f"{error}; {encoding} runs from 0 to {rows - 1}, which pads: nn.Embedding({rows}, ...)"
         )
-        raise IndexError(said).with_traceback(error.__traceback__) from None
+        raise IndexError(message).with_traceback(error.__traceback__) from None
 
 
 _COLUMN = {"classes": "class", "labels": "label", "quantities": "quantity"}
 
 
-def _name(subject: Subject) -> str:
+def _name(subject: ModelSubject) -> str:
     """Return the name of a module's outputs for the task."""
     return "outputs" if subject.view.target == "quantities" else "logits"
 
 
-def _occasions(subject: Subject, module: torch.nn.Module) -> Iterator[tuple[bool, int]]:
+def _occasions(subject: ModelSubject, module: torch.nn.Module) -> Iterator[tuple[bool, int]]:
     """Yield (training, rows) as in a run: full batch, last batch of an epoch, evaluation."""
-    size, rest = subject.config.batch_size, subject.setup.stream.epoch_pairs
+    size, pairs = subject.config.batch_size, subject.setup.stream.epoch_pairs
     if not isinstance(module, BatchLearner):
-        yield True, min(size, rest)
-        if rest % size:
-            yield True, rest % size
+        yield True, min(size, pairs)
+        if pairs % size:
+            yield True, pairs % size
     yield False, 1
-    yield False, len(subject.asked)
+    yield False, len(subject.evaluated)
 
 
 def _shown(shape: tuple[int, ...] | str) -> str:
@@ -109,8 +109,8 @@ def _shown(shape: tuple[int, ...] | str) -> str:
 
 
 @CHECKS.hold("logits", "shape", advisory=True)
-def are_logits(subject: Subject) -> Verdict:
-    """Its outputs are logits."""
+def are_logits(subject: ModelSubject) -> Verdict:
+    """Outputs are logits."""
     if subject.view.target == "quantities":
         return skipped("of quantities, the module returns the quantities themselves")
     if isinstance(module := subject.build(), BatchLearner):
@@ -132,8 +132,8 @@ def are_logits(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("portable", "shape", advisory=True)
-def follows_inputs(subject: Subject) -> Verdict:
-    """Forward works where its inputs are.
+def follows_inputs(subject: ModelSubject) -> Verdict:
+    """The forward pass works on the device of its inputs.
 
     PyTorch's ``meta`` device, available on every machine, is used in place of a GPU.
     """
@@ -144,8 +144,8 @@ def follows_inputs(subject: Subject) -> Verdict:
             with torch.no_grad():
                 module(inputs)
         except Exception as error:  # operations that need data fail on meta; ignored
-            said = str(error)
-            if "device" in said and "cpu" in said:
+            message = str(error)
+            if "device" in message and "cpu" in message:
                 return warning(
                     f"on another device forward fails: {last_line(error)}; make new tensors with "
                     "device=inputs.device, or register_buffer what is constant"
@@ -154,8 +154,8 @@ def follows_inputs(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("inputs", "shape")
-def leaves_inputs(subject: Subject) -> Verdict:
-    """Inputs are left as they are."""
+def leaves_inputs(subject: ModelSubject) -> Verdict:
+    """Inputs and targets are not changed."""
     state = subject.state()
     index = subject.batches[0]
     inputs, targets = state.encode(index), state.targets[index]
@@ -178,8 +178,8 @@ def leaves_inputs(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("untaught", "inputs")
-def knows_nothing(subject: Subject) -> Verdict:
-    """It knows nothing before its first pair.
+def knows_nothing(subject: ModelSubject) -> Verdict:
+    """An untrained module predicts no better than chance.
 
     Untrained modules of five seeds are scored against the true class ids and against those of the
     run; chance is the score under random permutations of ids. A module whose outputs are equal
@@ -188,17 +188,17 @@ def knows_nothing(subject: Subject) -> Verdict:
     if subject.setup.labels is None:
         return skipped("the task tells its targets from the start")
     unit, names = subject.dataset.spec.input.unit, subject.dataset.spec.target.names
-    truth = subject.dataset.targets[subject.asked.numpy()].astype(np.int64)
+    truth = subject.dataset.targets[subject.evaluated.numpy()].astype(np.int64)
     logits = [_untrained(subject, seed) for seed in range(_SEEDS)]
     answers = [_answers(table) for table in logits]
     hidden = [relabelling(len(names), PUBLIC_SALT, seed).hide(truth) for seed in range(_SEEDS)]
     mean, spread = _chance(answers, truth, len(names))
-    asked = _SEEDS * len(truth)
-    for labels, whose in (([truth] * _SEEDS, "by true class id"), (hidden, "as a run counts them")):
+    items = _SEEDS * len(truth)
+    for labels, how in (([truth] * _SEEDS, "by true class id"), (hidden, "as a run counts them")):
         right = sum(int((a == b).sum()) for a, b in zip(answers, labels, strict=True))
         if right > mean + _SPREADS * spread and right > mean + 1:
             return failed(
-                f"untrained, it has {right} of {asked} {unit}s right {whose} ({_SEEDS} "
+                f"untrained, it has {right} of {items} {unit}s right {how} ({_SEEDS} "
                 f"seeds), where chance gives {mean:.0f}, hardly ever more than "
                 f"{mean + _SPREADS * spread:.0f}: it knows the answers already; {_RULE}"
             )
@@ -209,14 +209,14 @@ def knows_nothing(subject: Subject) -> Verdict:
             f"{together} belong to one class, of {of} such pairs in all: the classes are built in, "
             f"without their names; {_RULE}"
         )
-    return passed(f"{right} of {asked} right untrained; chance gives {mean:.0f}")
+    return passed(f"{right} of {items} right untrained; chance gives {mean:.0f}")
 
 
-def _untrained(subject: Subject, seed: int) -> npt.NDArray[np.float64]:
+def _untrained(subject: ModelSubject, seed: int) -> npt.NDArray[np.float64]:
     """Return the outputs (N, C) of an untrained module."""
     module = subject.build(seed).to(DEVICE).eval()
     with seeded_globals(seed), torch.no_grad():
-        logits = module(subject.encoder()(subject.asked))
+        logits = module(subject.encoder()(subject.evaluated))
     return np.asarray(logits.double().numpy())
 
 
@@ -246,14 +246,14 @@ def _grouping(logits: npt.NDArray[np.float64], truth: IntArray) -> tuple[int, in
 
 
 @CHECKS.hold("evaluation", "inputs")
-def draws_nothing(subject: Subject) -> Verdict:
+def draws_nothing(subject: ModelSubject) -> Verdict:
     """Evaluation draws no random numbers."""
     with seeded_globals(0):
         state = subject.state()
         state.module.eval()
         before = generators()
         with torch.no_grad():
-            outputs = [state.module(state.encode(subject.asked)) for _ in range(2)]
+            outputs = [state.module(state.encode(subject.evaluated)) for _ in range(2)]
         drawn_from = moved(before)
     if drawn_from:
         return failed(
@@ -269,12 +269,12 @@ def draws_nothing(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("rows", "evaluation")
-def keeps_rows_apart(subject: Subject) -> Verdict:
-    """What it claims of rows is true."""
+def keeps_rows_apart(subject: ModelSubject) -> Verdict:
+    """row_independent is declared correctly."""
     claimed = subject.plugin().row_independent
     module = subject.build()
     if isinstance(module, BatchLearner):
-        return passed("not asked of a module that learns by update()")
+        return passed("not applicable to a module that learns by update()")
     try:
         trouble = _mixing(subject, torch.float64, 1e-9)
     except RuntimeError:  # its forward requires float32
@@ -294,7 +294,7 @@ def keeps_rows_apart(subject: Subject) -> Verdict:
     )
 
 
-def _mixing(subject: Subject, dtype: torch.dtype, tolerance: float) -> str:
+def _mixing(subject: ModelSubject, dtype: torch.dtype, tolerance: float) -> str:
     """Return how rows affect one another in training or evaluation; empty if they do not."""
     size = min(subject.config.batch_size, _ROWS)
     for training in (True, False):

@@ -91,7 +91,7 @@ def make_setup(
 
 
 @dataclass
-class Subject:
+class ModelSubject:
     """A model or computed row to check.
 
     Attributes:
@@ -126,7 +126,7 @@ class Subject:
         return self.setup.protocol.split
 
     @cached_property
-    def asked(self) -> Tensor:
+    def evaluated(self) -> Tensor:
         """Items of that split for checks, shape (N,)."""
         most = max(1, min(_MOST_ITEMS, _MOST_LETTERS // self.view.length))
         return torch.as_tensor(self.setup.evaluated()[self.split][:most])
@@ -155,7 +155,7 @@ class Subject:
     def _state(self, dtype: torch.dtype = torch.float32) -> TrainState:
         request = train_request(0, self.setup)
         state = make_state(self.plugin(), self.config, request, dtype, self.setup.hidden)
-        return replace(state, evaluated={self.split: self.asked})
+        return replace(state, evaluated={self.split: self.evaluated})
 
     def trained(self, after: Callable[[TrainState], object] = lambda state: None) -> TrainState:
         """Return the state after a short training with seed 0; call `after` after each step."""
@@ -168,7 +168,7 @@ class Subject:
         return state
 
     def evaluate(self, state: TrainState) -> Any:
-        """Return a state's outputs (N, K) for `asked`."""
+        """Return a state's outputs (N, K) for `evaluated`."""
         return evaluate(state, self.split)
 
     def loss(self, state: TrainState) -> float:
@@ -183,7 +183,7 @@ class Subject:
         name = self.plugin().encoding if encoding is None else encoding
         return make_encoder(name, self.view, self.dataset.items, torch.device(DEVICE))
 
-    def variants(self) -> dict[str, Subject]:
+    def variants(self) -> dict[str, ModelSubject]:
         """Return this subject, and one for each other encoding that the model can use, by encoding.
 
         Tried are presets, and each value of single fields whose type lists its values.
@@ -205,8 +205,8 @@ class Subject:
         return found
 
     def sample(self, size: int) -> Tensor:
-        """Return `size` items of `asked`, repeated if needed."""
-        return self.asked[torch.arange(size) % len(self.asked)]
+        """Return `size` items of `evaluated`, repeated if needed."""
+        return self.evaluated[torch.arange(size) % len(self.evaluated)]
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:
@@ -219,7 +219,7 @@ def _choices(annotation: Any) -> tuple[Any, ...]:
     return args if all(isinstance(arg, str | int) for arg in args) else ()
 
 
-def facts_of(name: str, subject: Subject, origin: Origin) -> Facts:
+def facts_of(name: str, subject: ModelSubject, origin: Origin) -> Facts:
     """Return the facts of a report."""
     cls, config, encoding, written = subject.cls, subject.config, "", {}
     try:

@@ -56,7 +56,7 @@ class TaskSubject:
         return self.dataset.spec
 
     @property
-    def asked(self) -> npt.NDArray[np.int64]:
+    def evaluated(self) -> npt.NDArray[np.int64]:
         """Items evaluated during a run with seed 0."""
         if self.spec.evaluation is not None:
             return self.dataset.evaluation
@@ -100,7 +100,7 @@ def has_valid_names(subject: TaskSubject) -> Verdict:
 
 @TASK_CHECKS.hold("options")
 def has_options(subject: TaskSubject) -> Verdict:
-    """Its options survive JSON."""
+    """The options survive JSON."""
     options = subject.task.Options()
     read = subject.task.Options.model_validate_json(options.model_dump_json())
     if read != options:
@@ -110,7 +110,7 @@ def has_options(subject: TaskSubject) -> Verdict:
 
 @TASK_CHECKS.hold("data", "options")
 def loads(subject: TaskSubject) -> Verdict:
-    """Its default data load."""
+    """The default data load."""
     try:
         first = subject.dataset
     except DownloadError as error:
@@ -136,7 +136,7 @@ def loads(subject: TaskSubject) -> Verdict:
 
 @TASK_CHECKS.hold("spec", "identity", "data")
 def agrees(subject: TaskSubject) -> Verdict:
-    """Its specification is sound."""
+    """The specification is consistent."""
     task, spec = subject.task, subject.spec
     if (spec.name, spec.version) != (task.name, task.version):
         return failed(
@@ -150,13 +150,13 @@ def agrees(subject: TaskSubject) -> Verdict:
     weights = spec.target.class_weights
     if weights is not None and not min(weights) > 0:
         return failed(f"class weights must be above zero; the smallest is {min(weights)}")
-    asked = 0 if spec.evaluation is None else len(spec.evaluation.inputs)
-    return passed(f"{len(spec.target.names)} {spec.target.kind}, {asked} evaluation items")
+    evaluated = 0 if spec.evaluation is None else len(spec.evaluation.inputs)
+    return passed(f"{len(spec.target.names)} {spec.target.kind}, {evaluated} evaluation items")
 
 
 @TASK_CHECKS.hold("inputs", "data")
 def has_sound_inputs(subject: TaskSubject) -> Verdict:
-    """Its inputs are distinct and as they are spelt."""
+    """Evaluation items are distinct and match their letters."""
     spec, data = subject.spec, subject.dataset
     if spec.evaluation is None:
         return skipped("it has no evaluation set")
@@ -182,15 +182,15 @@ def has_sound_inputs(subject: TaskSubject) -> Verdict:
 
 @TASK_CHECKS.hold("view", "data")
 def hides_classes(subject: TaskSubject) -> Verdict:
-    """A model is not told the classes."""
+    """Models do not see the names of classes."""
     view = subject.spec.view()
     if type(view) is not TaskView:
         return failed(f"view() returns {type(view).__name__}; expected a TaskView and no more")
     spec = subject.spec
     if (view.n_outputs, view.length) != (len(spec.target.names), spec.input.max_length):
         return failed("view() tells other numbers of outputs or letters than the spec")
-    told = {value for value in view.model_dump().values() if isinstance(value, str)}
-    named = (told - {spec.name}) & {name for name in spec.target.names if len(name) > 1}
+    texts = {value for value in view.model_dump().values() if isinstance(value, str)}
+    named = (texts - {spec.name}) & {name for name in spec.target.names if len(name) > 1}
     if named:
         return failed(f"view() tells the class {named.pop()!r}; a model may not know its name")
     return passed()
@@ -198,8 +198,8 @@ def hides_classes(subject: TaskSubject) -> Verdict:
 
 @TASK_CHECKS.hold("encodings", "inputs")
 def encodes(subject: TaskSubject) -> Verdict:
-    """Each encoding can be made."""
-    view, index = subject.spec.view(), torch.as_tensor(subject.asked[:4])
+    """Each encoding works."""
+    view, index = subject.spec.view(), torch.as_tensor(subject.evaluated[:4])
     for name in available(view):
         encode = make_encoder(name, view, subject.dataset.items, torch.device("cpu"))
         encoded = encode(index)
@@ -235,11 +235,11 @@ def draws_by_seed(subject: TaskSubject) -> Verdict:
 
 @TASK_CHECKS.hold("frequencies", "draw")
 def tells_frequencies(subject: TaskSubject) -> Verdict:
-    """They are those of the pairs."""
+    """Frequencies are those of the training pairs."""
     data = subject.dataset
     p = data.frequencies
     if p is None:
-        return skipped("the data tell none")
+        return skipped("the data have none")
     if (
         p.shape != data.evaluation.shape
         or not np.isfinite(p).all()
@@ -256,15 +256,15 @@ def tells_frequencies(subject: TaskSubject) -> Verdict:
     apart = float(np.abs(drawn / drawn.sum() - p).sum() / 2)
     if apart > _FAR:
         return failed(
-            f"{apart:.0%} of seed 0's pairs are other than the frequencies say; the bound is "
-            "computed from them, so they must be those of split"
+            f"{apart:.0%} of seed 0's pairs are different from the frequencies; the bound is "
+            "computed from them, so they must be those of the split"
         )
     return passed(f"{apart:.1%} away from seed 0's pairs")
 
 
 @TASK_CHECKS.hold("ranking", "data")
 def has_ranking(subject: TaskSubject) -> Verdict:
-    """Its table shows metrics that there are."""
+    """The metrics of its table are installed."""
     ranking = subject.task.ranking
     metrics = installed().metrics_of(subject.spec)
     given = {name for metric in metrics for name in metric.outputs(subject.spec)}
@@ -276,7 +276,7 @@ def has_ranking(subject: TaskSubject) -> Verdict:
 
 @TASK_CHECKS.hold("names", "identity", "data")
 def names_its_data(subject: TaskSubject) -> Verdict:
-    """Each name of data loads or is refused in words."""
+    """Each name of data loads, or fails with a message."""
     task = subject.task
     absent = []
     with tempfile.TemporaryDirectory() as cache:
@@ -285,7 +285,7 @@ def names_its_data(subject: TaskSubject) -> Verdict:
                 task.load(data, task.Options(), cache=Path(cache), offline=True)
             except UsageError as error:
                 if not str(error).strip():
-                    return failed(f"data {data!r} is refused without a word")
+                    return failed(f"data {data!r} fails without a message")
                 absent.append(data)
             except Exception as error:
                 where = place(error.__traceback__, file_of(type(task)))
@@ -295,5 +295,5 @@ def names_its_data(subject: TaskSubject) -> Verdict:
                 )
             else:
                 if data not in task.data_names:
-                    return failed(f"it loads unknown data {data!r} rather than refusing it")
-    return passed(f"refused offline, in words: {', '.join(absent[:-1]) or 'none'}")
+                    return failed(f"unknown data {data!r} load; expected a DataError")
+    return passed(f"not loaded offline, with a message: {', '.join(absent[:-1]) or 'none'}")

@@ -18,13 +18,13 @@ from codonbench.engines.ensemble import Traced
 from codonbench.errors import CannotCapture
 from codonbench.plugins.failures import last_line
 from codonbench.testing.checks import Checks, Verdict, failed, passed, skipped, warning
-from codonbench.testing.subject import DEVICE, STEPS, Subject
+from codonbench.testing.subject import DEVICE, STEPS, ModelSubject
 from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.loop import loss_of, make_step
 from codonbench.training.request import ENGINE as EAGER
 from codonbench.training.state import TrainState
 
-CHECKS = Checks[Subject]()
+CHECKS = Checks[ModelSubject]()
 
 _LEARNING_BATCHES = 300
 _LEARNING_SECONDS = 1.5
@@ -34,7 +34,7 @@ _NO_GRADIENTS = "it learns by update(), without gradients"
 
 
 @CHECKS.hold("optimiser", "inputs")
-def is_optimised(subject: Subject) -> Verdict:
+def is_optimised(subject: ModelSubject) -> Verdict:
     """The optimiser holds every parameter."""
     state = subject.state()
     if state.optimizer is None:
@@ -52,7 +52,7 @@ def is_optimised(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("gradient", "optimiser")
-def is_reached(subject: Subject) -> Verdict:
+def is_reached(subject: ModelSubject) -> Verdict:
     """Gradients reach every parameter."""
     state = subject.state()
     if state.optimizer is None:
@@ -88,7 +88,7 @@ def is_reached(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("finite", "optimiser")
-def is_finite(subject: Subject) -> Verdict:
+def is_finite(subject: ModelSubject) -> Verdict:
     """The loss is finite."""
     state = subject.state()
     losses: list[float] = []
@@ -117,7 +117,7 @@ def is_finite(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("deterministic", "finite")
-def is_deterministic(subject: Subject) -> Verdict:
+def is_deterministic(subject: ModelSubject) -> Verdict:
     """One seed gives one result."""
     changed = _changed(*(subject.trained().module.state_dict() for _ in range(2)))
     if not changed:
@@ -130,7 +130,7 @@ def is_deterministic(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("learning", "finite", advisory=True)
-def learns(subject: Subject) -> Verdict:
+def learns(subject: ModelSubject) -> Verdict:
     """The loss falls."""
     if subject.cls.info.role == "reference":
         return skipped("a reference row need not learn")
@@ -152,8 +152,8 @@ def learns(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("engine", "finite", "rows", advisory=True)
-def engine(subject: Subject) -> Verdict:
-    """Which engine will train it."""
+def engine(subject: ModelSubject) -> Verdict:
+    """Engine that will train the model."""
     states = [subject.state(seed) for seed in (0, 1)]
     if isinstance(states[0].module, BatchLearner):
         return passed(f"{EAGER}: the model learns without gradients")
@@ -171,8 +171,8 @@ def engine(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("undisturbed", "deterministic", "evaluation")
-def leaves_training(subject: Subject) -> Verdict:
-    """Being evaluated does not change training."""
+def leaves_training(subject: ModelSubject) -> Verdict:
+    """Evaluation does not change training."""
     changed: list[str] = []
 
     def look(state: TrainState) -> None:
@@ -195,8 +195,8 @@ def leaves_training(subject: Subject) -> Verdict:
 
 
 @CHECKS.hold("weights", "finite", "evaluation")
-def weights_survive(subject: Subject) -> Verdict:
-    """Its state_dict is all of it."""
+def weights_survive(subject: ModelSubject) -> Verdict:
+    """The state_dict holds the whole state of the module."""
     trained = subject.trained()
     file = io.BytesIO()
     torch.save(trained.module.state_dict(), file)
@@ -214,7 +214,7 @@ def weights_survive(subject: Subject) -> Verdict:
     return passed()
 
 
-def _alike(subject: Subject, one: TrainState, other: TrainState) -> bool:
+def _alike(subject: ModelSubject, one: TrainState, other: TrainState) -> bool:
     """Return whether two modules give bit for bit the same outputs."""
     first, second = subject.evaluate(one), subject.evaluate(other)
     return bool(first.tobytes() == second.tobytes())
