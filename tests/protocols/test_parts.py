@@ -19,7 +19,7 @@ from codonbench.contracts import Estimator, ModelInfo, Ranking
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.splits import divided, nested
 from codonbench.errors import ConfigError, DataError, StoreError
-from codonbench.execution.parts import join_outcomes
+from codonbench.execution.parts import Parts
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run import run_all
 from codonbench.plugins.registry import Registry
@@ -114,8 +114,10 @@ def asked(registry, **fields):
 
 def outcomes(registry, folder, **fields):
     job, store = asked(registry, **fields), Store(folder)
-    made = run_all(job, registry, store, unwatched)
-    return list(join_outcomes(job, made, registry, store) if job.protocol.joins else made)
+    parts = Parts(job, registry, store)
+    return [
+        whole for part in run_all(job, registry, store, unwatched) for whole in parts.take(part)
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
@@ -21,10 +22,9 @@ from codonbench.contracts import Reference
 from codonbench.contracts.base import DeviceKind
 from codonbench.contracts.run_record import Confinement, Environment, RunRecord
 from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec
-from codonbench.data.own_table import files_of
 from codonbench.errors import ConfigError
 from codonbench.execution.machine import Terms, cores, note_facts, nvidia_is_visible
-from codonbench.execution.parts import join_outcomes
+from codonbench.execution.parts import Parts
 from codonbench.execution.pool import WorkerPool
 from codonbench.execution.prepare import Job, prepare, with_preset
 from codonbench.execution.run import Outcome, Train, run_all, train_here
@@ -126,13 +126,12 @@ class Executor:
         watch: WatchBuild | None = None,
     ) -> None:
         self._options = options
+        self._first = request
         self._keeps = request is not None
-        self._data = Path(request.data) if request and request.data else None
-        self._tables = files_of(request.data, request.task) if request else ()
+        self._offline = request is not None and request.offline
         self._gpu = False
         self._new = Store(options.results).missing()
         self._pool: WorkerPool | None = None
-        self._offline = request is not None and request.offline
         self._environments: dict[str, tuple[Path | None, Environment | None]] = {}
         self._say = say
         self._watch = watch or partial(in_sentences, say)
@@ -332,8 +331,7 @@ class Executor:
         if self._options.sandbox:
             raise ConfigError(f"{named}; they are installed outside a sandbox: leave out --sandbox")
         self._environments[owner] = self._built(record.environment, file), record.environment
-        if self._pool is not None:
-            self._pool.close()  # workers that are up may have other packages
+        self.forget()  # workers that are up may have other packages
         return self._pool_for(record.run_spec.threads, gpu=record.run_spec.device == "cuda").train
 
     def twin(self, job: Job, request: RunRequest) -> RunRequest | None:
@@ -357,8 +355,9 @@ class Executor:
         options = self._options
         store = Store(options.results)
         store.prepare()
+        wholes = Parts(job, self.registry, store)
         with follow(job) as follower:
-            parts = run_all(
+            made = run_all(
                 job,
                 self.registry,
                 store,
@@ -370,9 +369,7 @@ class Executor:
                 confinement=self.confinement(job),
                 say=follower.remark,
             )
-            if job.protocol.joins:
-                parts = join_outcomes(job, parts, self.registry, store)
-            for outcome in parts:
+            for outcome in chain.from_iterable(map(wholes.take, made)):
                 follower.finished(outcome)
                 yield outcome
 
@@ -384,6 +381,7 @@ class Executor:
 
     def _sandbox(self) -> Sandbox:
         """Return where plugins see neither results nor the data that tasks bring along."""
+        from codonbench.data.own_table import files_of
         from codonbench.execution.sandbox import Sandbox
 
         options = self._options
@@ -407,9 +405,11 @@ class Executor:
         of_folders.sort()
         files = (*options.plugin, *(file for file, _ in of_folders))
         plugins = _absolute((*files, *options.plugins_dir))
-        if self._data and not any(path.is_relative_to(self._data.absolute()) for path in plugins):
-            hidden += [self._data] if self._data.exists() else []
-        hidden += self._tables
+        if (first := self._first) is not None:
+            data = None if first.data is None else Path(first.data).absolute()
+            if data and data.exists() and not any(path.is_relative_to(data) for path in plugins):
+                hidden.append(data)
+            hidden += files_of(first.data, first.task)
         for file, folder in of_folders:
             insist_on_own([file], folder)
         parts = []

@@ -25,33 +25,13 @@ from codonbench.scoring.score import comparability_key, score
 RunAndTrajectory = tuple[RunRecord, Trajectory]
 
 
-def join_outcomes(
-    job: Job, outcomes: Iterable[Outcome], registry: Registry, store: Store
-) -> Iterator[Outcome]:
-    """Yield the outcomes of a job; of a protocol that joins its parts, those of whole runs.
-
-    A part that is no result stands for itself, and its whole is left unmade.
+class Parts:
+    """The outcomes of a job, which a protocol that joins its parts makes to those of whole runs.
 
     Args:
         job: Whose outcomes.
-        outcomes: Of its run specs, each stored already.
         registry: The metrics to score with.
-        store: Where their trajectories lie, and the records of wholes go.
-
-    Raises:
-        StoreError: A trajectory is missing or damaged, a record cannot be written, or the parts of
-            one were made on several kinds of device.
-    """
-    parts = Parts(job, registry, store)
-    for outcome in outcomes:
-        yield from parts.take(outcome)
-
-
-class Parts:
-    """The outcomes of a job, some of which are parts of one.
-
-    Args:
-        job, registry, store: As for `join_outcomes`.
+        store: Where the trajectories of parts lie, and the records of wholes go.
     """
 
     def __init__(self, job: Job, registry: Registry, store: Store) -> None:
@@ -65,10 +45,13 @@ class Parts:
         return key, 1 / self._needed[key] if self._made_with[0].protocol.joins else 1.0
 
     def take(self, outcome: Outcome) -> Iterator[Outcome]:
-        """Take in an outcome; yield it where it is no part, or what it completes.
+        """Take in an outcome that is stored; yield it where it is no part, or what it completes.
+
+        A part that is no result stands for itself, and its whole is left unmade.
 
         Raises:
-            StoreError: As `join_outcomes` says.
+            StoreError: A trajectory is missing or damaged, a record cannot be written, or the parts
+                of one were made on several kinds of device.
         """
         job, registry, store = self._made_with
         if not job.protocol.joins or outcome.record.status not in FINISHED:
