@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from codonbench.ranking.rows import name_text, short_name
+from codonbench.ranking.rows import name_text, short_name, short_names
 from codonbench.records.files import visible
 from codonbench.report.markdown import plain
 
@@ -61,6 +61,21 @@ def test_names_of_one_checkpoint_are_cut_where_they_differ() -> None:
     assert short_name("mlp-64", 6) == "mlp-64"
     assert short_name("mlp-64 (optimizer=sgd)", 10) == "mlp-64 (o…"
     assert len(short_name("x" * 100, 25)) == 25
+
+
+def test_rows_of_one_table_have_names_that_tell_them_apart() -> None:
+    """Cut at their end, two rows of human-codon were both ``rnn-64-weighted (optimiz…``."""
+    departures = ({"optimizer": "sgd"}, {"optimizer": "sgd", "class_weights": "sum"}, {})
+    labels = [name_text("rnn-64-weighted", each, "codonbench") for each in departures]
+    assert list(short_names(labels, 25).values()) == [
+        "rnn-64-weighted …zer=sgd)",
+        "rnn-64-weighted …hts=sum)",
+        "rnn-64-weighted",
+    ]
+    alike = [f"{'x' * 30}{letter}{'x' * 30}" for letter in "ab"]  # at both ends
+    assert [name[-2:] for name in short_names(alike, 25).values()] == ["a…", "b…"]
+    assert len({len(name) for name in short_names(["\u202ea", "a"], 25).values()}) == 1
+    assert short_names([], 25) == {}
 
 
 def test_what_piles_up_on_a_letter_is_cut_to_two_marks() -> None:

@@ -7,8 +7,8 @@ What is compared, when a row is flagged and in which words, the task's `Control`
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -30,7 +30,7 @@ from codonbench.ranking.statistics import (
     restricted_mean,
     wilson_interval,
 )
-from codonbench.records.files import visible
+from codonbench.records.files import LONGEST_LINE, visible
 from codonbench.scoring.score import (
     OFFICIAL_SEEDS,
     RowKey,
@@ -85,10 +85,15 @@ def name_text(
     return f"{model} ({'; '.join(extras)})" if extras else model
 
 
-def short_name(label: str, longest: int) -> str:
+def short_name(label: str, longest: int, tail: int = 0) -> str:
     """Return what `name_text` gave in a line of that length, the shortest of what it adds first.
 
     Cut at their end, names that begin with the same checkpoint or checksum would look alike.
+
+    Args:
+        label: The name.
+        longest: How many letters it may have.
+        tail: How many of them are its last, where it is cut.
 
     >>> short_name("hf (checkpoint=https://a.b/c; init=random)", 25)
     'hf (init=random; checkpo…'
@@ -97,7 +102,29 @@ def short_name(label: str, longest: int) -> str:
     if len(label) > longest and extras:
         ordered = sorted(extras.removesuffix(")").split("; "), key=len)
         label = f"{name} ({'; '.join(ordered)})"
+    if len(label) > longest and tail:
+        return visible(label, longest - tail) + visible(label[-tail:])
     return visible(label, longest)
+
+
+def short_names(labels: Iterable[str], longest: int) -> dict[str, str]:
+    """Return the short name of each; those that would look alike are cut in their middle.
+
+    Where they would still, all names get as many letters more as tell them apart.
+
+    >>> short_names(["cnn (width=100)", "cnn (width=104)"], 12)["cnn (width=104)"]
+    'cnn (wi…104)'
+    """
+    whole = dict.fromkeys(labels)
+
+    def short(length: int) -> dict[str, str]:
+        at_end = {label: short_name(label, length) for label in whole}
+        times = Counter(at_end.values())
+        alike = [label for label in whole if times[at_end[label]] > 1]
+        return at_end | {label: short_name(label, length, length // 3) for label in alike}
+
+    found = map(short, range(longest, LONGEST_LINE))
+    return next((made for made in found if len({*made.values()}) == len(whole)), short(longest))
 
 
 def controlled_key(record: RunRecord, ranking: Ranking) -> str | None:

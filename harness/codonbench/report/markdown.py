@@ -6,7 +6,7 @@ import math
 import re
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -39,7 +39,7 @@ from codonbench.ranking.rows import (
     rank_text,
     ratio_text,
     score_text,
-    short_name,
+    short_names,
     success_text,
     without_interval,
 )
@@ -107,7 +107,8 @@ def render_overview(overview: Overview, unrun: Sequence[str] = (), picture: str 
 
     def standings(summary: Summary) -> str:
         template = _template("standings.md.j2")
-        return template.render(summary=summary, name=_label, share=share, longest=_LONGEST_NOTES)
+        name = _labels(own.model for own in summary.standings).get
+        return template.render(summary=summary, name=name, share=share, longest=_LONGEST_NOTES)
 
     def sound(lines: Sequence[TaskLine]) -> list[TaskLine]:
         return [line for line in lines if line.verdict != FAILED]
@@ -172,7 +173,8 @@ def _tasks_by_models(lines: Sequence[TaskLine]) -> _TasksByModels:
             cells = (_gain_cell(line, line.cells.get(name)) for name in models)
             start = [f"[{_name_of_line(line)}]", line.verdict or "none"]
             body.append([*start, ", ".join(filter(None, words)), *cells])
-        grid = _tightened(pipe_table([*headings, *map(_label, models)], body, {0, 1, 2}))
+        names = _labels(models).values()
+        grid = _tightened(pipe_table([*headings, *names], body, {0, 1, 2}))
         if len(models) == 1 or max(map(len, grid.splitlines())) <= WIDEST:
             break
         models = models[:-1]
@@ -185,7 +187,12 @@ def _tasks_by_models(lines: Sequence[TaskLine]) -> _TasksByModels:
 
 
 def _label(label: str) -> str:
-    return plain(short_name(label, _LONGEST_LABEL))
+    return _labels([label])[label]
+
+
+def _labels(labels: Iterable[str]) -> dict[str, str]:
+    """Return the names of one table, each cut where it is too long, by the whole."""
+    return {label: plain(short) for label, short in short_names(labels, _LONGEST_LABEL).items()}
 
 
 def _name_of_line(line: TaskLine) -> str:
@@ -226,7 +233,8 @@ def render_table(table: Table) -> str:
     devices = Counter(", ".join(row.devices) for row in everyone)
     usual = min(devices, key=lambda names: (-devices[names], names), default="")
     means = all(column.statistic == "mean" for column in ranking.columns)
-    seeds, remarks = _remarks(everyone, usual)
+    names = _labels(row.label for row in everyone)
+    seeds, remarks = _remarks(everyone, usual, names)
     text = _template("scores.md.j2" if means else "table.md.j2").render(
         table=table,
         ranking=ranking,
@@ -235,9 +243,9 @@ def render_table(table: Table) -> str:
         ending=_ending(table),
         device=usual,
         one_device=len(devices) == 1,
-        grid=_grid(everyone, table) if everyone else "",
+        grid=_grid(everyone, table, names) if everyone else "",
         n_more=max(0, len(table.rows) - _MOST_ROWS),
-        beside=_beside(everyone, table),
+        beside=_beside(everyone, table, names),
         words_of=WORDS,
         held=sorted({name for row in everyone for name in row.controls}),
         seeds=seeds,
@@ -270,8 +278,9 @@ def curves_grid(curves: Curves) -> str:
     most = min(_MOST_SIZES, len(curves.sizes))
     for n_sizes in range(most, min(most, 2) - 1, -1):
         headings, body = curve_cells(curves, intervals=False, n_sizes=n_sizes)
+        names = _labels(line[0] for line in body)
         for line, row in zip(body, curves.rows, strict=True):
-            line[0] = plain(line[0], _LONGEST_LABEL)
+            line[0] = names[line[0]]
             line[n_sizes + 1] = NONE if row.area is None else score_text(row.area, curves.column)
         grid = _tightened(pipe_table(list(map(plain, headings)), body, {0}))
         if max(map(len, grid.splitlines())) <= WIDEST:
@@ -393,7 +402,7 @@ _LONGEST_LABEL, _MOST_OTHERS, _MOST_SIZES, _MOST_MODELS, WIDEST = 25, 3, 5, 5, 1
 _MOST_ROWS = 100
 
 
-def _grid(rows: Sequence[Row], table: Table) -> str:
+def _grid(rows: Sequence[Row], table: Table, names: Mapping[str, str]) -> str:
     """Return rows as a grid of at most eight columns, in lines of `WIDEST` where that can be.
 
     Where they would be longer, the intervals of success go, then what stands behind the primary
@@ -402,7 +411,7 @@ def _grid(rows: Sequence[Row], table: Table) -> str:
     primary = plain(table.ranking.primary.title)
     narrower = [(False, n, True) for n in range(_MOST_OTHERS, -1, -1)] + [(False, 0, False)]
     for interval, n_others, timed in ((True, _MOST_OTHERS, True), *narrower):
-        columns = _columns(rows, table, interval=interval, n_others=n_others, timed=timed)
+        columns = _columns(table, names, interval=interval, n_others=n_others, timed=timed)
         headings = [heading for heading, _ in columns]
         body = [[cell(row) for _, cell in columns] for row in rows]
         for name, figure in table.beside.items():
@@ -425,7 +434,7 @@ def _published(table: Table) -> list[Figure]:
 
 
 def _columns(
-    rows: Sequence[Row], table: Table, *, interval: bool, n_others: int, timed: bool
+    table: Table, names: Mapping[str, str], *, interval: bool, n_others: int, timed: bool
 ) -> list[_Cells]:
     """Return the columns."""
     ranking = table.ranking
@@ -442,7 +451,7 @@ def _columns(
     return [
         ("#", lambda row: "" if row.role == "reference" else rank_text(row)),
         ("tier", lambda row: "" if row.role == "reference" else str(row.tier or NONE)),
-        ("model", _short_label),
+        ("model", lambda row: names[row.label]),
         *([("success", success)] if ranking.success else []),
         (plain(primary.title), lambda row: _primary_text(row, table)),
         *([("gain", partial(gain_cell, table=table))] if primary.statistic == "mean" else []),
@@ -465,10 +474,10 @@ def _primary_text(row: Row, table: Table) -> str:
     return figure_text(figure, column, table.budget_pairs)
 
 
-def _beside(rows: Sequence[Row], table: Table) -> str:
+def _beside(rows: Sequence[Row], table: Table, names: Mapping[str, str]) -> str:
     """Return what rows have on clean test items and under controls as a grid; empty for nothing."""
     primary = table.ranking.primary
-    names = sorted({name for row in rows for name in row.controls})
+    controls = sorted({name for row in rows for name in row.controls})
     shown = [row for row in rows if row.clean is not None or row.controls]
     clean = any(row.clean is not None for row in shown)
 
@@ -483,20 +492,22 @@ def _beside(rows: Sequence[Row], table: Table) -> str:
         return text if figure.agreement is None else f"{text}, {figure.agreement:.1%} the same"
 
     columns: list[_Cells] = [("clean", on_clean), ("rank", clean_rank_text)] if clean else []
-    columns += [(plain(name), partial(under, name)) for name in names]
-    return "\n\n".join(_within_the_width(columns, shown))
+    columns += [(plain(name), partial(under, name)) for name in controls]
+    return "\n\n".join(_within_the_width(columns, shown, names))
 
 
-def _within_the_width(columns: Sequence[_Cells], rows: Sequence[Row]) -> Iterator[str]:
+def _within_the_width(
+    columns: Sequence[_Cells], rows: Sequence[Row], names: Mapping[str, str]
+) -> Iterator[str]:
     """Yield columns beside the models' names, as many a table as `WIDEST` characters hold."""
     grid, left = "", list(columns)
     for n in range(1, len(left) + 1):
         some = [row for row in rows if any(cell(row) for _, cell in left[:n])]
-        body = [[_short_label(row), *(cell(row) for _, cell in left[:n])] for row in some]
+        body = [[names[row.label], *(cell(row) for _, cell in left[:n])] for row in some]
         wider = _tightened(pipe_table(["model", *(heading for heading, _ in left[:n])], body, {0}))
         if grid and max(map(len, wider.splitlines())) > WIDEST:
             yield grid
-            yield from _within_the_width(left[n - 1 :], rows)
+            yield from _within_the_width(left[n - 1 :], rows, names)
             return
         grid = wider
     if grid:
@@ -514,18 +525,18 @@ def _tightened(grid: str) -> str:
     return "\n".join(f"|{'|'.join(line)}|" for line in cut)
 
 
-def _short_label(row: Row) -> str:
-    """Return a row's label, cut where it is too long; a remark says the rest."""
-    return _label(row.label)
-
-
 def _point_text(figure: Median | Mean | None, column: Column) -> str:
     """Return a figure without its interval."""
     return figure_text(without_interval(figure), column, None)
 
 
-def _remarks(rows: Sequence[Row], usual: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return how many seeds rows have, and what else is to be said of some of them."""
+def _remarks(
+    rows: Sequence[Row], usual: str, names: Mapping[str, str]
+) -> tuple[str, list[tuple[str, str]]]:
+    """Return how many seeds rows have, and what else is to be said of some of them.
+
+    Of a row whose name is cut, the whole name.
+    """
     numbers = {len(row.seeds) for row in rows}
     most = max(numbers, default=0)
     seeds = f"{_seeds(most)}{' each' if len(numbers) == 1 < len(rows) else ''}"
@@ -536,7 +547,7 @@ def _remarks(rows: Sequence[Row], usual: str) -> tuple[str, list[tuple[str, str]
         words = [_seeds(len(row.seeds))] if len(numbers) > 1 and len(row.seeds) < most else []
         words += [] if ", ".join(row.devices) == usual else [f"on {', '.join(row.devices)}"]
         words += [note for note in row.notes if not (words and note.startswith("fewer than"))]
-        if words or len(row.label) > _LONGEST_LABEL:
+        if words or names[row.label] != plain(row.label):
             remarks.append((row.label, "; ".join(words) or "as named"))
     return seeds, remarks
 
