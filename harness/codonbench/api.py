@@ -119,7 +119,7 @@ def run(
             ``device=``, ``engine=``, ``workers=``, ``timeout=``, ``trust=``, ``on=``, ...
 
     Raises:
-        UsageError: What was asked cannot be done; says why, and what to do.
+        UsageError: The run cannot be made; the message says why, and what to do.
         PluginError: A plugin failed outside of a run.
         KeyboardInterrupt: Ctrl-C ended it; what was under way has a record with that status.
     """
@@ -140,7 +140,7 @@ def run(
     file = Path(str(model)) if isinstance(model, Path) or str(model).endswith(".py") else None
     files = [*([plugin] if isinstance(plugin, str | Path) else plugin), *([file] if file else ())]
     _check(further, given, file)
-    asked = {
+    fields = {
         "model": "any" if given else str(model),  # its name is known once plugins are loaded
         "task": task,
         "data": None if data is None else str(data),
@@ -156,7 +156,7 @@ def run(
         **{name: further[name] for name in further.keys() & RunOptions.model_fields.keys()},
         **({"workers": 0} if given else {}),
     }
-    request = configure(RunRequest, asked, {}, "codonbench.run")
+    request = configure(RunRequest, fields, {}, "codonbench.run")
     options = configure(RunOptions, where, {}, "codonbench.run")
     load = partial(load_plugins, trusted=options.trust)
     with _settings_kept(options), Executor(options, request, load) as executor:
@@ -328,8 +328,8 @@ def subject_of(
         return table_subject(named, overrides, registry.metrics_of)
     if first not in registry.tasks and (is_table(first) or Path(first).exists()):
         return table_subject(first, overrides, registry.metrics_of)
-    asked = {"task": first, "data": at, "task_overrides": dict(overrides), "offline": offline}
-    request = configure(RunRequest, {"model": "any", **asked}, {}, "codonbench.audit_data")
+    fields = {"task": first, "data": at, "task_overrides": dict(overrides), "offline": offline}
+    request = configure(RunRequest, {"model": "any", **fields}, {}, "codonbench.audit_data")
     try:
         registry.task(first)
     except UnknownNameError as error:

@@ -68,8 +68,8 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     weighted = record.run_spec.config.get("class_weights") in ("sum", "n")
     known = ("class frequencies",) if weighted else ()
     if record.knowledge != known:
-        said = f"is {list(record.knowledge)}; run_spec.config's class_weights tell {list(known)}"
-        yield "knowledge", said
+        message = f"is {list(record.knowledge)}; run_spec.config's class_weights tell {list(known)}"
+        yield "knowledge", message
     yield from _of_machine(record)
     yield from _of_code(record)
     yield from _of_day(record)
@@ -270,8 +270,8 @@ def _run_spec(record: RunRecord) -> Iterator[Remark]:
     if record.machine.tf32:
         yield "machine.tf32", "is true; the harness never rounds to TF32"
     if record.engine.name != FITTED.name:
-        said = {name: run_spec.config.get(name, "left out") for name in ModelConfig.model_fields}
-        yield from _unlike("run_spec.config", said, ModelConfig)
+        values = {name: run_spec.config.get(name, "left out") for name in ModelConfig.model_fields}
+        yield from _unlike("run_spec.config", values, ModelConfig)
     for field, value in record.overrides.items():
         if field not in run_spec.config or run_spec.config[field] != value:
             yield f"overrides.{field}", "is not what run_spec.config says"
@@ -413,13 +413,13 @@ def of_versions(
         metrics: Installed metrics by name.
         earlier: Whether to accept earlier versions, as for tables that already exist.
     """
-    said: dict[str, tuple[str, str | None]] = {
+    versions: dict[str, tuple[str, str | None]] = {
         "run_spec.task_version": (record.run_spec.task_version, task.version)
     }
     for name, version in record.metric_versions.items():
         ours = metrics[name].version if name in metrics else None
-        said[f"metric_versions.{name}"] = (version, ours)
-    for field, (version, ours) in said.items():
+        versions[f"metric_versions.{name}"] = (version, ours)
+    for field, (version, ours) in versions.items():
         if version == ours or (earlier and ours is not None and _is_before(version, ours)):
             continue
         here = "none is installed here" if ours is None else f"here it is {ours!r}"

@@ -147,8 +147,8 @@ def validate(
             note(path, [("", f"should be called {record.name}.json")])
         note(path, contradictions(record, task))
         if record.trajectory_format != content["schema_version"]:  # both versions change together
-            said = f"is {record.trajectory_format}, not as its format"
-            note(path, [("trajectory_format", said)])
+            message = f"is {record.trajectory_format}, not as its format"
+            note(path, [("trajectory_format", message)])
         note(path, doubts(record, task), warning=not strict)
         if task is not None:
             there = str(path.parent) == folders[0]
@@ -180,17 +180,17 @@ def validate(
     rows: dict[object, list[ReadRecord]] = defaultdict(list)
     notes: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for each in found:
-        said_there = notes[each.record.comparability_key]
+        notes_there = notes[each.record.comparability_key]
         if str(each.path.parent) == folders[0]:
-            said_there.add(each.record.dataset.notes)
-        elif said_there and each.record.dataset.notes not in said_there:
+            notes_there.add(each.record.dataset.notes)
+        elif notes_there and each.record.dataset.notes not in notes_there:
             note(each.path, [("dataset.notes", _NOTES)], warning=not strict)
         rows[_row(each.record)].append(each)
         for claim in _claims(each):
             expected, other = agreed.setdefault(claim.key, (claim.value, each.path))
             if claim.value != expected:
-                said = claim.message.format(value=claim.value, expected=expected, other=other)
-                note(each.path, [(claim.field, said)], warning=claim.doubt and not strict)
+                message = claim.message.format(value=claim.value, expected=expected, other=other)
+                note(each.path, [(claim.field, message)], warning=claim.doubt and not strict)
     for row in rows.values():
         note(row[0].path, unofficial([each.record for each in row]), warning=not strict)
     return Validation(records=len(files), problems=tuple(problems), signers=signers)
@@ -271,18 +271,18 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
     stream = content_hash([*run_spec.asked, run_spec.data_checksum, run_spec.seed])
     for name in () if read.task is None else read.task.ranking.fixed:
         value, field = record.metrics.get(name), f"metrics.{name}"
-        said = "is {value}, but data and seed alone fix it, and {other} has {expected}"
+        message = "is {value}, but data and seed alone fix it, and {other} has {expected}"
         if value is not None:
-            yield _Claim((stream, field), value, field, said, doubt=False)
+            yield _Claim((stream, field), value, field, message, doubt=False)
     if read.outputs is not None:
-        said = "has answers for other test items than {other}, whose data and seed are the same"
+        message = "has answers for other test items than {other}, whose data and seed are the same"
         key = (stream, "test items")
-        yield _Claim(key, read.outputs.items, "trajectory_sha256", said, doubt=False)
+        yield _Claim(key, read.outputs.items, "trajectory_sha256", message, doubt=False)
     if record.trajectory_sha256 is not None:  # computed rows have other values
         for field in ("metrics", "validation_metrics"):
             scored = content_hash([stream, record.metric_versions, record.selected_pairs is None])
-            said = "has other names than in {other}, though data, seed and metrics are the same"
-            yield _Claim((scored, field, "names"), sorted(getattr(record, field)), field, said)
+            message = "has other names than in {other}, though data, seed and metrics are the same"
+            yield _Claim((scored, field, "names"), sorted(getattr(record, field)), field, message)
     model, row = (record.model, record.plugin.distribution), _row(record)
     alike: list[tuple[str, object, str]] = [
         ("dataset.simulated", run_spec.data_checksum, "the same data"),
@@ -298,26 +298,26 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
     ]
     if record.engine.name != FITTED.name:  # fitted models may have parameters for each item
         alike.append(("parameters", row, "the same row"))
-    for field, owner, whose in alike:
-        said = f"is {{value!r}}, but {{other}} of {whose} has {{expected!r}}"
-        yield _Claim((field, owner), attrgetter(field)(record), field, said)
+    for field, owner, of_what in alike:
+        message = f"is {{value!r}}, but {{other}} of {of_what} has {{expected!r}}"
+        yield _Claim((field, owner), attrgetter(field)(record), field, message)
     for field in ("tuning", "environment"):
-        said = "is not that of {other}, of the same row"
-        yield _Claim((field, row), attrgetter(field)(record), field, said)
+        message = "is not that of {other}, of the same row"
+        yield _Claim((field, row), attrgetter(field)(record), field, message)
     if record.trajectory_sha256 is not None:
         trained = row_key(record)[:5]  # without budget and tuning
-        said = "is that of {other}, a run of another row"
-        yield _Claim(record.trajectory_sha256, trained, "trajectory_sha256", said)
+        message = "is that of {other}, a run of another row"
+        yield _Claim(record.trajectory_sha256, trained, "trajectory_sha256", message)
         scored = content_hash([record.trajectory_sha256, record.metric_versions])
         gives = (record.pairs, record.selected_pairs, record.metrics)
-        said = "are not those of {other}, whose trajectory is the same"
-        yield _Claim((scored, "metrics"), gives, "metrics", said, doubt=False)
-    said = "adds to the row of {other}: a row is handed in as a whole (docs/rules.md)"
+        message = "are not those of {other}, whose trajectory is the same"
+        yield _Claim((scored, "metrics"), gives, "metrics", message, doubt=False)
+    message = "adds to the row of {other}: a row is handed in as a whole (docs/rules.md)"
     controlled = None if read.task is None else controlled_key(record, read.task.ranking)
     whole = (controlled or row[0], *row[1:])  # with the controls of the row
-    yield _Claim((whole, "folder"), read.path.parent, "", said)
-    said = "is of {value}, but {other} of the same row is signed by {expected}"
-    yield _Claim((row, "signer"), read.signer or "nobody", "signature", said)
+    yield _Claim((whole, "folder"), read.path.parent, "", message)
+    message = "is of {value}, but {other} of the same row is signed by {expected}"
+    yield _Claim((row, "signer"), read.signer or "nobody", "signature", message)
 
 
 def _misfits(error: ValidationError) -> list[Remark]:

@@ -74,8 +74,8 @@ def compare_fresh(repetition: Repetition, row: Sequence[RunRecord]) -> Verificat
     if again.status not in FINISHED:
         outside = [f"status: {again.status}: {again.error}"]
     elif not _inside(recorded, now, column, batch):
-        said = ", ".join(map(str, recorded))
-        outside = [f"{column.metric}: seed {again.seed} gives {now}, the row's own seeds {said}"]
+        values = ", ".join(map(str, recorded))
+        outside = [f"{column.metric}: seed {again.seed} gives {now}, the row's own seeds {values}"]
     return _comparison(repetition.recorded, again, outside, "within band")
 
 
@@ -150,7 +150,7 @@ def _unfixed(record: RunRecord, again: RunRecord, ranking: Ranking) -> list[str]
 
 def _denied(record: RunRecord, again: RunRecord) -> list[str]:
     """Return differences in the model's role and pretraining, which decide its row's table."""
-    was, now = ({f"info.{name}": said for name, said in each.info} for each in (record, again))
+    was, now = ({f"info.{name}": value for name, value in each.info} for each in (record, again))
     return _differing(was, now, ("info.role", "info.pretrained_on"))
 
 

@@ -318,12 +318,12 @@ def _board(
     facts = read_facts(folder / FACTS)
     tested = replace(tested, facts={name: own.values() for name, own in facts.items()})
     with bar_shown(MofNCompleteColumn()) as move:
-        told = partial(move, "tables")
-        board, outputs = board_with_outputs(store, found, registry.known_tasks, tested, told)
+        progress = partial(move, "tables")
+        board, outputs = board_with_outputs(store, found, registry.known_tasks, tested, progress)
     say_failures(registry.failures[known_failures:])  # of what was imported to rank the rows
     for item in board.excluded:
-        said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
-        typer.echo(said, err=True)
+        message = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
+        typer.echo(message, err=True)
     board = _with_published(with_audits(board, audits, with_failed), registry)
     known = PageSources(
         tasks=registry.known_tasks,

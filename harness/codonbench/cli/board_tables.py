@@ -65,7 +65,7 @@ def print_tables_of(
     """
     finished = [record for record in records if record.status in FINISHED]
     board, tasks = _board_of(finished, store, against, registry), registry.known_tasks
-    mine, asked = {_row_of(r) for r in finished}, {_asked(r) for r in finished}
+    mine, data = {_row_of(r) for r in finished}, {_data_of(r) for r in finished}
     shown = {row[:2] for row in mine}
     on_subsets = [record for record in finished if record.run_spec.subset is not None]
     for table in board.tables:
@@ -73,11 +73,11 @@ def print_tables_of(
         if (table.key, table.device) in shown and not part:
             print_table_of(table, mine)
     for curves in board.curves:
-        if (curves.task, curves.data_checksum) in {_asked(record) for record in on_subsets}:
+        if (curves.task, curves.data_checksum) in {_data_of(record) for record in on_subsets}:
             print_curves(curves)
     for table in board.tables:
         _print_contrasts(table, mine)
-        if (table.task, table.data_checksum) in asked:
+        if (table.task, table.data_checksum) in data:
             _print_held(table, mine)
     shipped: Sequence[Table] = ()
     if against is None:
@@ -110,9 +110,10 @@ def _board_of(
         folders.append((against, [record for record in there if _row_of(record) not in own]))
     tasks, tested = registry.known_tasks, None
     if any(record.selected_pairs is not None for record in finished):
-        asked = {_asked(record) for record in finished}  # under a control, too, or without it
+        # Also under a control, or without it.
+        data = {_data_of(record) for record in finished}
         tested = gather_tested(
-            [(folder, [r for r in found if _asked(r) in asked]) for folder, found in folders],
+            [(folder, [r for r in found if _data_of(r) in data]) for folder, found in folders],
             registry,
         )
     audits: dict[str, DataAudit] = {}
@@ -146,7 +147,7 @@ def other_tables(
     for table in (*tables, *shipped):
         about = table.task, table.data_checksum
         kept_apart = table.held_in or table.of_subset or table.ranking.budget_divides
-        if about in {_asked(r) for r in made} and not kept_apart and table.rows:
+        if about in {_data_of(r) for r in made} and not kept_apart and table.rows:
             there.setdefault(about, {})[table.title] = len(table.rows)
             if (table.key, table.device) in shown:
                 there[about][table.title] = 0  # it has just been printed
@@ -166,7 +167,7 @@ def other_tables(
     return lines
 
 
-def _asked(record: RunRecord) -> tuple[str, str]:
+def _data_of(record: RunRecord) -> tuple[str, str]:
     """Return on which task and data a run was made."""
     return record.task, record.run_spec.data_checksum
 
@@ -206,8 +207,8 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
     primary = table.ranking.primary
     for name, figure in table.beside.items():
         shown = without_interval(figure) if intervals == "none" else figure
-        said = {"model": name, primary.title: score_text(shown, primary)}
-        grid.add_row(*(said.get(header, "") for header, _ in columns))
+        cells = {"model": name, primary.title: score_text(shown, primary)}
+        grid.add_row(*(cells.get(header, "") for header, _ in columns))
     statistic = "mean" if primary.statistic == "mean" else "median"
     console.print(f"\n{visible(table.title)}; {statistic}s over seeds")
     console.print(grid)

@@ -68,8 +68,8 @@ def ls(
         print_list(("task", "version", "data", "title"), rows, spare=("data", "version"))
     else:
         metrics = [(name, entry.metric) for name, entry in sorted(registry.metrics.items())]
-        said = ((n, m.version, m.summary) for n, m in metrics)
-        print_list(("metric", "version", "summary"), said, spare=("version",))
+        lines = ((n, m.version, m.summary) for n, m in metrics)
+        print_list(("metric", "version", "summary"), lines, spare=("version",))
 
 
 def _models(registry: Registry) -> Iterator[tuple[str, str]]:

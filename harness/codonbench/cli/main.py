@@ -142,8 +142,8 @@ def _exit(error: BaseException, sentence: str, code: int, debug: bool) -> typer.
 
     if debug:
         sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
-    said = sentence.strip() or f"{type(error).__name__}, without a word"
-    sys.stderr.write(f"bench: {printable_lines(said)}\n")
+    message = sentence.strip() or f"{type(error).__name__}, without a word"
+    sys.stderr.write(f"bench: {printable_lines(message)}\n")
     return typer.Exit(code)
 
 

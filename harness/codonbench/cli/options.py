@@ -194,12 +194,12 @@ def _slow_ones_named() -> Iterator[Callable[[Candidate], None]]:
     over = threading.Event()
 
     def look() -> None:
-        said = None
+        shown = None
         while not over.wait(_LONG):
-            if latest and latest[-1] != said:
-                said = latest[-1]
-                is_file = said.distribution.endswith(".py")
-                name = said.distribution if is_file else said.module
+            if latest and latest[-1] != shown:
+                shown = latest[-1]
+                is_file = shown.distribution.endswith(".py")
+                name = shown.distribution if is_file else shown.module
                 say(f"still loading {name}; Ctrl-C ends it", style="yellow")
 
     threading.Thread(target=look, daemon=True).start()
@@ -243,7 +243,7 @@ def with_options_of(
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         own = inspect.signature(command, eval_str=True).parameters
-        asked = {
+        fields = {
             name: _parameter(
                 field,
                 names.get(name, (f"--{name.replace('_', '-')}",)),
@@ -257,10 +257,10 @@ def with_options_of(
         }
 
         def wrapped(**given: Any) -> Any:
-            values = {name: given.pop(name, one.default) for name, one in asked.items()}
+            values = {name: given.pop(name, one.default) for name, one in fields.items()}
             return command(**given, values=values)
 
-        parameters = [*(p for p in own.values() if p.name != "values"), *asked.values()]
+        parameters = [*(p for p in own.values() if p.name != "values"), *fields.values()]
         wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
         wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapped.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -122,10 +122,10 @@ def _budget(run_spec: RunSpec) -> str:
 def _places(resumed: Sequence[int], counted: str) -> str:
     """Return where a run that was cut short was taken up again, in words."""
     some = resumed[:_MOST_PLACES]
-    told = [f"at {pairs:,} {counted}" if pairs else "from its beginning" for pairs in some]
+    places = [f"at {pairs:,} {counted}" if pairs else "from its beginning" for pairs in some]
     if more := len(resumed) - len(some):
-        told.append(f"{more:,} times more")
-    return ", then ".join(told)
+        places.append(f"{more:,} times more")
+    return ", then ".join(places)
 
 
 def export(

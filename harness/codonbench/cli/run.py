@@ -159,31 +159,31 @@ def run(
 
 
 def _request(ctx: typer.Context, values: dict[str, Any]) -> RunRequest:
-    """Return what was asked.
+    """Return the request.
 
     Raises:
         ConfigError: A field is wrong, or an option is no one's.
     """
-    asked = {name: values[name] for name in RunRequest.model_fields}
+    given = {name: values[name] for name in RunRequest.model_fields}
     own = extra_options(ctx.args, [name for option in ctx.command.params for name in option.opts])
-    file = asked["preset_file"]
+    file = given["preset_file"]
     read = {
-        "model": asked["model"] or ("any" if file is None else read_preset(file).model),
-        "seeds": parse_seeds(asked["seeds"]),
-        "overrides": parse_settings(asked["overrides"] or [], "--set"),
-        "task_overrides": parse_settings(asked["task_overrides"] or [], "--task-set") | own,
-        "protocol_overrides": parse_settings(asked["protocol_overrides"] or [], "--protocol-set"),
-        "salt": secrets.token_hex(16) if asked["salt"] == "fresh" else asked["salt"],
-        "offline": is_offline(asked["offline"]),
+        "model": given["model"] or ("any" if file is None else read_preset(file).model),
+        "seeds": parse_seeds(given["seeds"]),
+        "overrides": parse_settings(given["overrides"] or [], "--set"),
+        "task_overrides": parse_settings(given["task_overrides"] or [], "--task-set") | own,
+        "protocol_overrides": parse_settings(given["protocol_overrides"] or [], "--protocol-set"),
+        "salt": secrets.token_hex(16) if given["salt"] == "fresh" else given["salt"],
+        "offline": is_offline(given["offline"]),
     }
-    return configure(RunRequest, asked | read, {}, "run")
+    return configure(RunRequest, given | read, {}, "run")
 
 
 def _options(values: dict[str, Any]) -> RunOptions:
-    asked = {name: values[name] for name in RunOptions.model_fields.keys() & values.keys()}
+    given = {name: values[name] for name in RunOptions.model_fields.keys() & values.keys()}
     lists = {
-        "plugin": files_of(values["model"], asked["plugin"]),
-        "plugins_dir": tuple(asked["plugins_dir"] or ()),
+        "plugin": files_of(values["model"], given["plugin"]),
+        "plugins_dir": tuple(given["plugins_dir"] or ()),
     }
-    resources = parse_settings(asked["resources"] or [], "--resources")
-    return configure(RunOptions, asked | lists | {"resources": resources}, {}, "run")
+    resources = parse_settings(given["resources"] or [], "--resources")
+    return configure(RunOptions, given | lists | {"resources": resources}, {}, "run")

@@ -104,9 +104,9 @@ def _rows(
             rows[record.task, key].append(record)
     if not rows:
         names = ", ".join(sorted({r.model for r in there})[:10]) or "none"
-        asked = f" on {', '.join(tasks)}" if tasks else ""
+        on_tasks = f" on {', '.join(tasks)}" if tasks else ""
         raise UnknownNameError(
-            f"{store.folder} has no finished run of {model!r}{asked}; it has runs of {names}"
+            f"{store.folder} has no finished run of {model!r}{on_tasks}; it has runs of {names}"
         )
     return rows
 
@@ -121,8 +121,8 @@ def _files(
     """
     outputs, files = gather_shared(store, records, registry)
     for record in records:
-        asked = record.trajectory_sha256 is not None and record.selected_pairs is not None
-        if asked and record.run_id not in outputs:
+        expected = record.trajectory_sha256 is not None and record.selected_pairs is not None
+        if expected and record.run_id not in outputs:
             raise StoreError(
                 f"no test outputs of {record.name}, and no trajectory of it in {store.folder} to "
                 "make them from; 'bench verify --keep-trajectory' makes it again"
@@ -155,13 +155,13 @@ def _text(model: str, rows: Sequence[Sequence[RunRecord]], tasks: Mapping[str, T
         ),
         "Knows": ", ".join(sorted({fact for row in rows for r in row for fact in r.knowledge})),
     }
-    lines += [f"- {name}: {plain(said, 400)}" for name, said in facts.items() if said]
+    lines += [f"- {name}: {plain(text, 400)}" for name, text in facts.items() if text]
     lines += ["", "| task | seeds | settings | device |", "|---|---|---|---|"]
     for row in rows:
         seeds = [record.seed for record in row]
         settings = ", ".join(f"{k}={v}" for k, v in row[0].overrides.items()) or "as declared"
-        said = (row[0].task, _seeds(seeds), settings, row[0].machine.device_name)
-        cells = [plain(cell) for cell in said]
+        text = (row[0].task, _seeds(seeds), settings, row[0].machine.device_name)
+        cells = [plain(cell) for cell in text]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",

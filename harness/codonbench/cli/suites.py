@@ -164,8 +164,8 @@ def print_summary(suite: Suite, entries: Sequence[SuiteEntry], console: Console)
     for entry in entries:
         counts = entry.counts()
         total += counts
-        asked, why = (printable(text, MOST_WORDS) for text in (_label(entry.request), entry.why))
-        table.add_row(Text(asked), *_cells(counts), Text(why))
+        label, why = (printable(text, MOST_WORDS) for text in (_label(entry.request), entry.why))
+        table.add_row(Text(label), *_cells(counts), Text(why))
     table.add_section()
     missed = len(suite.requests) - len(entries)
     table.add_row("all", *_cells(total), f"{missed} more not begun" if missed else "")

@@ -175,7 +175,7 @@ def tune(
             executor.get_ready(request)
             entry, config, _ = executor.registry.configured(request.model, request.overrides)
             sought = space_of(fields_of(entry, config), ranges, request.overrides)
-            asked = StudyRequest(request, sought, trials, cast(Pruner, pruner))
+            study_request = StudyRequest(request, sought, trials, cast(Pruner, pruner))
             there = (
                 None if on == "local" else stack.enter_context(on_cluster(executor, options, say))
             )
@@ -185,7 +185,7 @@ def tune(
             file = study or Path("tuning") / f"{name}.db"
             out = out or Path("tuning") / f"{name}.toml"
             begun = file.exists()
-            made = Study(file, asked, prepare, there or partial(_made_here, executor))
+            made = Study(file, study_request, prepare, there or partial(_made_here, executor))
             for field, drawn in sought.items():
                 kind = ", by ratio" if drawn.log else ""
                 ends = f"{drawn.low:g} to {drawn.high:g}{kind}" if not drawn.choices else ""

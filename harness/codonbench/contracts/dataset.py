@@ -212,21 +212,21 @@ class Dataset:
             raise PluginError(f"task {self.spec.name!r}, data {self.source!r}: {wrong}")
 
     def _wrong_items(self) -> str | None:
-        asked, items = self.spec.input, self.items
+        spec, items = self.spec.input, self.items
         if isinstance(items, Features):
-            expected = asked.max_length
-            if asked.kind != "features" or items.values.ndim != 2:
-                return f"items are features, but the task's input is {asked.kind!r}"
+            expected = spec.max_length
+            if spec.kind != "features" or items.values.ndim != 2:
+                return f"items are features, but the task's input is {spec.kind!r}"
             if items.values.shape[1] != expected:
                 return f"items have {items.values.shape[1]} features, expected {expected}"
             return None
         parts = (items,) if isinstance(items, Sequences) else items.parts
-        if len(parts) != len(asked.sequences):
+        if len(parts) != len(spec.sequences):
             many = "one sequence" if len(parts) == 1 else f"{len(parts)} sequences"
-            return f"items are {many} each, but the task's input is {asked.kind!r}"
+            return f"items are {many} each, but the task's input is {spec.kind!r}"
         if any(len(part) != len(items) for part in parts):
             return f"there are {[len(part) for part in parts]} sequences; expected as many of each"
-        wrong = (_wrong_sequences(*each) for each in zip(parts, asked.sequences, strict=True))
+        wrong = (_wrong_sequences(*each) for each in zip(parts, spec.sequences, strict=True))
         return next((each for each in wrong if each is not None), None)
 
     def _wrong_targets(self) -> str | None:
@@ -250,11 +250,11 @@ class Dataset:
         return None
 
     def _wrong_evaluation(self) -> str | None:
-        asked, index = self.spec.evaluation, self.evaluation
-        expected = 0 if asked is None else len(asked.inputs)
+        evaluation, index = self.spec.evaluation, self.evaluation
+        expected = 0 if evaluation is None else len(evaluation.inputs)
         if index.shape != (expected,):
             return f"evaluation {index.shape} should be ({expected},)"
-        if asked is not None and tuple(self.targets[index].tolist()) != asked.targets:
+        if evaluation is not None and tuple(self.targets[index].tolist()) != evaluation.targets:
             return "targets[evaluation] differs from the spec's evaluation.targets"
         if self.spec.input.enumerable and sorted(index.tolist()) != list(range(len(self.items))):
             return (
@@ -284,12 +284,12 @@ class Dataset:
         return self
 
 
-def _wrong_sequences(items: Sequences, asked: Input) -> str | None:
-    lengths, size = items.lengths, len(asked.alphabet)
-    if len(items) and not asked.min_length <= lengths.min() <= lengths.max() <= asked.max_length:
+def _wrong_sequences(items: Sequences, spec: Input) -> str | None:
+    lengths, size = items.lengths, len(spec.alphabet)
+    if len(items) and not spec.min_length <= lengths.min() <= lengths.max() <= spec.max_length:
         return (
             f"items have {lengths.min()} to {lengths.max()} letters, "
-            f"expected {asked.min_length} to {asked.max_length}"
+            f"expected {spec.min_length} to {spec.max_length}"
         )
     for start in range(0, len(items.letters), _AT_ONCE):
         part = items.letters[start : start + _AT_ONCE]
@@ -297,12 +297,12 @@ def _wrong_sequences(items: Sequences, asked: Input) -> str | None:
             continue
         if (part[part >= size] != UNKNOWN).any():
             return f"items must hold letter indices 0..{size - 1} or {UNKNOWN}"
-        if asked.ambiguous == "refuse":
+        if spec.ambiguous == "refuse":
             at = start + int(np.argmax(part >= size))
             item = int(np.searchsorted(items.offsets, at, side="right")) - 1
             return (
-                f"{asked.unit} {item + 1} holds a letter beside {asked.alphabet}, which the task's "
-                "input refuses; leave it out, or set ambiguous to 'zeros' or 'channel'"
+                f"{spec.unit} {item + 1} holds a letter beside {spec.alphabet}, which the "
+                "task's input refuses; leave it out, or set ambiguous to 'zeros' or 'channel'"
             )
     return None
 

@@ -246,7 +246,7 @@ def model(
         "class_weights": class_weights,
     }
 
-    said = {
+    info = {
         "name": name,
         "version": version,
         "summary": summary,
@@ -259,7 +259,7 @@ def model(
     own = {"encoding": encoding, "presets": dict(presets or {}), "files": files}
 
     def decorate(function: Callable[..., torch.nn.Module]) -> type[FunctionModel]:
-        return cast(type[FunctionModel], _make_class(function, FunctionModel, defaults, said, own))
+        return cast(type[FunctionModel], _make_class(function, FunctionModel, defaults, info, own))
 
     return decorate
 
@@ -312,7 +312,7 @@ def estimator(
             "@codonbench.estimator lacks an encoding; expected one by its name, as in "
             '@codonbench.estimator(encoding="text")'
         )
-    said = {
+    info = {
         "name": name,
         "version": version,
         "summary": summary,
@@ -325,7 +325,7 @@ def estimator(
 
     def decorate(function: Callable[..., Any]) -> type[FunctionEstimator]:
         return cast(
-            type[FunctionEstimator], _make_class(function, FunctionEstimator, {}, said, own)
+            type[FunctionEstimator], _make_class(function, FunctionEstimator, {}, info, own)
         )
 
     return decorate
@@ -335,7 +335,7 @@ def _make_class(
     function: Callable[..., Any],
     base: type[FunctionModel] | type[FunctionEstimator],
     defaults: Mapping[str, Any],
-    said: Mapping[str, Any],
+    given: Mapping[str, Any],
     own: Mapping[str, Any],
 ) -> Any:
     """Return the class that takes a function's place.
@@ -344,16 +344,16 @@ def _make_class(
         function: It.
         base: Of the class.
         defaults: Of fields that `base` has in its configuration.
-        said: Fields of its info.
+        given: Fields of its info.
         own: Further attributes.
     """
     fields = _hyperparameters(function, base.Config)
     config = _make_config(function, base.Config, fields, defaults)
     config()  # validates the defaults
     info = {
-        **said,
-        "name": said["name"] or function.__name__.lower().replace("_", "-"),
-        "summary": said["summary"] or _first_line(function),
+        **given,
+        "name": given["name"] or function.__name__.lower().replace("_", "-"),
+        "summary": given["summary"] or _first_line(function),
     }
     return type(
         function.__name__,

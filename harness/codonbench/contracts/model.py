@@ -80,7 +80,7 @@ class ModelInfo(Frozen):
     pretrained_on: str = ""
     role: Literal["contestant", "reference"] = "contestant"
     row_independent: bool = False
-    instance_based: bool = Field(default=False, exclude_if=lambda told: not told)
+    instance_based: bool = Field(default=False, exclude_if=lambda value: not value)
 
 
 class Needs(Frozen):

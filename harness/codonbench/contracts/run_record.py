@@ -354,7 +354,7 @@ class RunRecord(Frozen):
     machine: Machine
     engine: Engine
     parameters: int = Field(ge=0)
-    about: About = Field(default_factory=dict, exclude_if=lambda told: not told)
+    about: About = Field(default_factory=dict, exclude_if=lambda value: not value)
     pairs: int = Field(ge=0)
     selected_pairs: int | None = None
     metrics: dict[str, bool | int | float | None]
@@ -402,10 +402,10 @@ class RunRecord(Frozen):
     @property
     def pretrained_on(self) -> str:
         """What its weights had seen, which a checkpoint's setting says; empty for nothing."""
-        config, told = self.run_spec.config, self.info.pretrained_on
-        if not told or config.get("init") == "random":
+        config, value = self.run_spec.config, self.info.pretrained_on
+        if not value or config.get("init") == "random":
             return ""
-        return str(config.get("pretrained_on", told)) or "data that are not stated"
+        return str(config.get("pretrained_on", value)) or "data that are not stated"
 
     def result(self) -> dict[str, Any]:
         """Return what a repetition on the same machine must reproduce.

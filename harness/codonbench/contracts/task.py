@@ -319,11 +319,11 @@ class TaskSpec(Frozen):
 
     def view(self) -> TaskView:
         """Return what a model may know of this task."""
-        asked = self.input
-        enumerated = self.evaluation is not None and asked.enumerable
+        inputs = self.input
+        enumerated = self.evaluation is not None and inputs.enumerable
         return TaskView(
             task=self.name,
-            **{name: getattr(asked, name) for name in _OF_INPUT},
+            **{name: getattr(inputs, name) for name in _OF_INPUT},
             n_inputs=len(self.evaluation.inputs) if enumerated and self.evaluation else None,
             target=self.target.kind,
             n_outputs=len(self.target.names),

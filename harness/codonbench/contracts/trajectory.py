@@ -119,8 +119,8 @@ class Trajectory:
 
 def required_right(task: TaskSpec) -> int:
     """How many items of the evaluation set must be right for the task to count as solved."""
-    asked = task.evaluation_set
-    return int(np.ceil(asked.target_accuracy * len(asked.inputs) - 1e-9))
+    evaluation = task.evaluation_set
+    return int(np.ceil(evaluation.target_accuracy * len(evaluation.inputs) - 1e-9))
 
 
 class NotMeasured(Enum):

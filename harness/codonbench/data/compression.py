@@ -115,8 +115,8 @@ def faults_named(path: str | Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         with faults_named(path):  # the file may also be damaged
-            said = _undecodable(path)
-        raise DataError(said) from error
+            message = _undecodable(path)
+        raise DataError(message) from error
     except _DAMAGED as error:
         if isinstance(error, OSError) and error.strerror:
             raise DataError(f"cannot read {name}: {error.strerror}") from error

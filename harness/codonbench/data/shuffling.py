@@ -95,13 +95,13 @@ def _last_edges(
     open_items = filled
     while len(open_items):
         own = (open_items[:, None] * n + np.arange(n)).ravel()
-        asked = own[there[own] & (own != np.repeat(ends[open_items], n))]
-        chosen[asked] = leaving[begin[asked] + rng.integers(count[asked])]
+        positions = own[there[own] & (own != np.repeat(ends[open_items], n))]
+        chosen[positions] = leaving[begin[positions] + rng.integers(count[positions])]
         leads = np.arange(nodes)
-        leads[asked] = target[chosen[asked]]
+        leads[positions] = target[chosen[positions]]
         for _ in range(int(n).bit_length()):
             leads[own] = leads[leads[own]]
-        lost = asked[leads[asked] != ends[asked // n]]
+        lost = positions[leads[positions] != ends[positions // n]]
         open_items = np.unique(lost // n)
     last = np.zeros(len(source), dtype=bool)
     last[chosen[chosen >= 0]] = True

@@ -88,8 +88,8 @@ class TableFormat:
     def columns(self) -> tuple[str, ...]:
         """All columns to read."""
         others = (self.split, self.group, self.id, self.weight)
-        asked = (*self.sequences, *self.features, *self.targets, *others, *self.origins)
-        return tuple(dict.fromkeys(name for name in asked if name is not None))
+        names = (*self.sequences, *self.features, *self.targets, *others, *self.origins)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
 
     def letters(self) -> bytes:
         """Return the table of letter indices for `bytes.translate`; case is ignored."""

@@ -65,9 +65,9 @@ class TableFiles:
             yield from read_chunks(path, columns, rows)
             return
         names, key = columns_of(self.labels), self._key()
-        asked = [*columns_of(path), *names] if columns is None else ["id", *columns]
-        added = [name for name in names if name in asked and name not in (key, "id", "sequence")]
-        own = [name for name in dict.fromkeys(asked) if name == "id" or name not in (*added, key)]
+        wanted = [*columns_of(path), *names] if columns is None else ["id", *columns]
+        added = [name for name in names if name in wanted and name not in (key, "id", "sequence")]
+        own = [name for name in dict.fromkeys(wanted) if name == "id" or name not in (*added, key)]
         known = _by_name(self.labels, key, added)
         for chunk in read_chunks(path, own, rows):
             ids = chunk.cells["id"]
@@ -122,17 +122,17 @@ def find_files(data: str, folder: Path = Path()) -> TableFiles:
         stems = ((path, *path.name.partition(".")) for path in sorted(whole.iterdir()))
         paths = [p for p, stem, *end in stems if stem in SPLIT_NAMES and "".join(end) in SUFFIXES]
         return TableFiles(_by_split(paths, whole, ("train", "test")))
-    said = [part.strip().partition("=") for part in data.split(",")]
-    named = all(name in SPLIT_NAMES and path for name, _, path in said)
+    splits = [part.strip().partition("=") for part in data.split(",")]
+    named = all(name in SPLIT_NAMES and path for name, _, path in splits)
     # A comma may be part of a file name.
     parts = [data] if whole.exists() else filter(None, map(str.strip, data.split(",")))
-    paths = [folder / part for part in ((path for *_, path in said) if named else parts)]
+    paths = [folder / part for part in ((path for *_, path in splits) if named else parts)]
     if missing := next((path for path in paths if not path.exists()), None):
         raise DataError(f"no file {str(missing)!r}; give --data a table, a folder or several")
     if odd := next((path for path in paths if not path.is_file()), None):
         raise DataError(f"{str(odd)!r} is not a regular file; a table is read more than once")
     if named:
-        return TableFiles(dict(zip((SPLIT_NAMES[name] for name, *_ in said), paths, strict=True)))
+        return TableFiles(dict(zip((SPLIT_NAMES[name] for name, *_ in splits), paths, strict=True)))
     if len(paths) == 1:
         return TableFiles({"": paths[0]})
     sequences = [path for path in paths if kind_of(path) == "fasta"]

@@ -107,9 +107,9 @@ def read_chunks(
         records = _records(path, columns)
         line, names = next(records)
         head = f"{path}, line {line}" if line else str(path)
-        asked = names if columns is None else columns
+        wanted = names if columns is None else columns
         times = Counter(names)
-        for name in asked:
+        for name in wanted:
             if times[name] != 1:
                 if columns is None and name.replace(".", "").isdigit():
                     raise DataError(no_header(head, names))
@@ -122,7 +122,7 @@ def read_chunks(
         place = {name: i for i, name in enumerate(names)}
         size, most = 0, _most_text(path)
         for lines, held in _batches(records, min(rows, MOST_ROWS)):
-            cells = {name: [row[place[name]].strip() for row in held] for name in asked}
+            cells = {name: [row[place[name]].strip() for row in held] for name in wanted}
             size += sum(len(cell) for row in held for cell in row)
             if size > most:  # Parquet, too, can expand greatly
                 raise _too_much(path, most)
@@ -334,7 +334,7 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
         schema = file.schema_arrow
         names = [str(name) for name in schema.names]
         yield 0, names
-        asked = names if columns is None else [*columns]
+        wanted = names if columns is None else [*columns]
         groups = map(file.metadata.row_group, range(file.num_row_groups))
         size, most = sum(group.total_byte_size for group in groups), _most_text(path)
         if (
@@ -348,8 +348,8 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
         kinds = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
         strings = [each.name for each in schema if each.type in kinds]
         by_word = ParquetFile(path, read_dictionary=strings)
-        for batch in _parquet_batches(file, by_word, rows, asked):
-            texts = {n: _as_text(path, n, batch.column(n), columns is None) for n in asked}
+        for batch in _parquet_batches(file, by_word, rows, wanted):
+            texts = {n: _as_text(path, n, batch.column(n), columns is None) for n in wanted}
             cells = (texts.get(name, [""] * len(batch)) for name in names)
             yield from enumerate(map(list, zip(*cells, strict=True)), first)
             first += len(batch)

@@ -216,11 +216,11 @@ def warnings(table: Table, names: Sequence[str]) -> tuple[str, ...]:
                     f"class {name!r} is in no training item, so none can be learned{where}"
                 )
     for split, rows in table.splits.items():
-        asked = table.targets[rows]
-        if split != "train" and table.classes and len(rows) and len(np.unique(asked)) == 1:
+        values = table.targets[rows]
+        if split != "train" and table.classes and len(rows) and len(np.unique(values)) == 1:
             sentences.append(
                 f"all {len(rows):,} {split} items are of one class, "
-                f"{table.classes[int(asked[0])]!r}, so most metrics say nothing of them"
+                f"{table.classes[int(values[0])]!r}, so most metrics say nothing of them"
             )
     for index, name in enumerate(table.classes):
         rows = np.flatnonzero(table.targets == index)

@@ -195,9 +195,9 @@ class Ensemble:
         self.targets = self.flat.new_zeros(len(modules), len(inputs), n_classes)
 
     def tell(self, labels: Sequence[Tensor]) -> None:
-        """Take in every seed's class ids, each (K,), of which those not told yet weigh 0."""
-        told = torch.nn.functional.one_hot(torch.stack(list(labels)), self.targets.shape[-1])
-        self.targets.copy_(told)
+        """Take in every seed's class ids, each (K,); those not known yet have weight 0."""
+        known = torch.nn.functional.one_hot(torch.stack(list(labels)), self.targets.shape[-1])
+        self.targets.copy_(known)
 
     def example(self) -> tuple[Tensor, ...]:
         """Return what `gradients` takes beside parameters and targets, of the right shapes."""
@@ -607,8 +607,8 @@ def show_due(feeds: Sequence[Feed], logits: Tensor) -> list[int]:
     outputs = logits.to("cpu").float().numpy()
     due = [i for i, feed in enumerate(feeds) if feed.is_due]
     (items,) = feeds[0].state.evaluated.values()
-    asked = items.cpu().numpy()
-    ask([feeds[i] for i in due], [outputs[i][asked] for i in due])
+    index = items.cpu().numpy()
+    ask([feeds[i] for i in due], [outputs[i][index] for i in due])
     spent = (time.perf_counter() - started) / max(len(due), 1)
     for i in due:
         feeds[i].seconds += spent

@@ -91,8 +91,8 @@ def train_runs(
 
 def _shape(request: TrainRequest) -> tuple[int, ...]:
     """Return a run's first position and the sizes of its epochs, budget and evaluated splits."""
-    asked = (len(items) for _, items in sorted(request.evaluated.items()))
-    return (request.start, request.clock.epoch_pairs, request.clock.budget_pairs, *asked)
+    sizes = (len(items) for _, items in sorted(request.evaluated.items()))
+    return (request.start, request.clock.epoch_pairs, request.clock.budget_pairs, *sizes)
 
 
 _UNFIT = "the state that was kept does not fit"
@@ -349,13 +349,13 @@ def _ended(model: type[Model], result: TrainResult, feed: Feed | None) -> TrainR
     """Note what a run ends with; a module that fails to tell it ends the run in error."""
     if feed is not None:
         result.position, result.evaluate_seconds = feed.position, feed.seconds
-    asked = TrainResult()
+    failure = TrainResult()
     if (module := result.module) is not None:
-        with last_words(model, asked):
+        with last_words(model, failure):
             trained = (p for p in module.parameters() if p.requires_grad)
             result.parameters = sum(p.numel() for p in trained)
             result.weights_sha256 = hash_weights(module.state_dict())
             result.about = about(module)
     if result.status == "done":
-        result.status, result.error, result.details = asked.status, asked.error, asked.details
+        result.status, result.error, result.details = failure.status, failure.error, failure.details
     return result

@@ -61,24 +61,24 @@ def chosen(outputs: Tensor, column: int, *, advantage: bool) -> Tensor:
     return own - (outputs.sum(1) - own) / (outputs.shape[1] - 1)
 
 
-def saliency(asked: AskedOutput, letters: Tensor) -> FloatArray:
+def saliency(output: AskedOutput, letters: Tensor) -> FloatArray:
     """Return gradient times input at each position, (L,).
 
     Args:
-        asked: The output to explain.
+        output: The output to explain.
         letters: One-hot letters, (1, L, C).
     """
     letters = letters.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(asked(letters).sum(), letters)
+    (gradient,) = torch.autograd.grad(output(letters).sum(), letters)
     return _by_place(gradient * letters)
 
 
-def integrated_gradients(asked: AskedOutput, letters: Tensor) -> tuple[FloatArray, float]:
+def integrated_gradients(output: AskedOutput, letters: Tensor) -> tuple[FloatArray, float]:
     """Return the attribution of each letter, (L,), and the relative error of their sum."""
-    return _from_baseline(IntegratedGradients(asked), asked, letters, n_steps=STEPS)
+    return _from_baseline(IntegratedGradients(output), output, letters, n_steps=STEPS)
 
 
-def deep_lift(asked: AskedOutput, letters: Tensor) -> tuple[FloatArray, float]:
+def deep_lift(output: AskedOutput, letters: Tensor) -> tuple[FloatArray, float]:
     """Return the attribution of each letter, (L,), and the relative error of their sum.
 
     The rules apply to activations and poolings that are modules. Other nonlinear operations, such
@@ -92,18 +92,18 @@ def deep_lift(asked: AskedOutput, letters: Tensor) -> tuple[FloatArray, float]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # captum's, on its hooks
-            return _from_baseline(DeepLift(asked), asked, letters)
+            return _from_baseline(DeepLift(output), output, letters)
     finally:
         torch.use_deterministic_algorithms(exactly)
 
 
 def _from_baseline(
-    method: Any, asked: AskedOutput, letters: Tensor, **more: Any
+    method: Any, output: AskedOutput, letters: Tensor, **more: Any
 ) -> tuple[FloatArray, float]:
     baseline = torch.full_like(letters, 1 / letters.shape[2])
     values = method.attribute(letters.clone(), baselines=baseline, **more).detach()
     with torch.no_grad():
-        whole = float(asked(letters) - asked(baseline))
+        whole = float(output(letters) - output(baseline))
     return _by_place(values), abs(float(values.sum()) - whole) / max(abs(whole), 1e-6)
 
 

@@ -338,9 +338,9 @@ def _by_gradient(
     classes = subject.data.spec.target.kind == "classes"
     mask = encoded[..., -1:] if subject.masked else None
     letters = encoded[..., :-1] if subject.masked else encoded
-    asked = AskedOutput(module, column, advantage=classes, mask=mask).eval()
+    output = AskedOutput(module, column, advantage=classes, mask=mask).eval()
     try:
-        values: dict[Method, FloatArray] = {"saliency": saliency(asked, letters)}
+        values: dict[Method, FloatArray] = {"saliency": saliency(output, letters)}
     except RuntimeError:
         missing["gradients", "none reaches the letters, which the model looks up"] += 1
         return {}
@@ -350,7 +350,7 @@ def _by_gradient(
     }
     for method, attribute in methods.items():
         try:
-            each, missed = attribute(asked, letters)
+            each, missed = attribute(output, letters)
         except (RuntimeError, AssertionError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             missing[method, first.removesuffix(".")] += 1
@@ -386,16 +386,16 @@ def _attention(
 
 def _motifs(subject: TrainedModel, items: Any, known: Mapping[str, FloatArray]) -> list[Motif]:
     """Return the motifs of first-layer filters; empty if there are none."""
-    asked = subject.data.spec.input
+    spec = subject.data.spec.input
     if isinstance(subject.model, Estimator):
         return []
-    filters = first_filters(subject.model, asked.channels)
+    filters = first_filters(subject.model, spec.channels)
     if filters is None:
         return []
     cpu = torch.device("cpu")
     encoder = make_encoder("symbol_onehot", subject.data.spec.view(), items, cpu)
     found = motifs_of(filters, encoder(torch.arange(len(items))))
-    return beside_known(found, known, both_strands=asked.alphabet in (DNA, RNA))
+    return beside_known(found, known, both_strands=spec.alphabet in (DNA, RNA))
 
 
 @torch.no_grad()

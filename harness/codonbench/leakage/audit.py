@@ -264,7 +264,7 @@ class _Audit:
         classes = dataset.targets.astype(np.int64) if self._answers.classes else None
         n, words = copies(exact, either, classes, self._train, test)
         self._copied: BoolArray = np.isin(either[test], either[self._train])
-        said = f"{n / len(test):.1%} of test items ({n:,} of {len(test):,}) stand in training"
+        counts = f"{n / len(test):.1%} of test items ({n:,} of {len(test):,}) stand in training"
         for name, first, second in (
             ("validation", self._train, self._split.validation),
             ("test items in validation", self._split.validation, test),
@@ -274,14 +274,14 @@ class _Audit:
                 if more:
                     what = "validation items do, too" if name == "validation" else name
                     words += f"; {more:,} {what}"
-        return share("copies", n, len(test), said + words)
+        return share("copies", n, len(test), counts + words)
 
     def _near_copies(self, items: Sequences) -> list[Finding]:
         """Return how many test items have a near-copy in training; mark them, keep candidates."""
-        asked = np.concatenate([self._split.validation, self._split.test])
+        held_out = np.concatenate([self._split.validation, self._split.test])
         found = nearest(
             items,
-            asked,
+            held_out,
             self._train,
             self._size,
             self._pairs,
@@ -290,7 +290,7 @@ class _Audit:
         )
         of_test = slice(len(self._split.validation), None)
         self._copied |= found.copied[of_test] >= 0
-        self._candidate = _partners(asked, found.candidate)
+        self._candidate = _partners(held_out, found.candidate)
         n, of = int(self._copied.sum()), len(self._split.test)
         words = f"{n / of:.1%} of test items ({n:,} of {of:,}) have a near-copy in training"
         near, test, right = found.copied[of_test], self._split.test, self._answers.right
@@ -397,13 +397,13 @@ class _Audit:
 
     def _twins(self, items: Sequences, otherwise: tells.Predictions) -> list[Finding]:
         """Return the findings of rules that use the training item a test item was made from."""
-        asked = np.concatenate([self._split.validation, self._split.test])
+        held_out = np.concatenate([self._split.validation, self._split.test])
 
         def looked_for() -> Arrays:
             def step(done: float) -> None:
                 self._progress("rules", 0.5 + 0.5 * done)
 
-            sought = items, asked, self._train, self._size
+            sought = items, held_out, self._train, self._size
             return {"shuffled": twins.shuffled(*sought), "pieces": twins.in_pieces(*sought, step)}
 
         kept = self._steps("twins", looked_for)
@@ -412,12 +412,12 @@ class _Audit:
             ("shuffled twins", kept["shuffled"], "the same dinucleotides in another order"),
             ("pieces in place", kept["pieces"], "the same pieces at the same places"),
         ):
-            partners = _partners(asked, partner)
+            partners = _partners(held_out, partner)
             found += tells.of_partner(check, self._answers, self._rows, partners, words, otherwise)
         return found
 
 
-def _partners(asked: IntArray, partner: IntArray) -> dict[int, int]:
+def _partners(items: IntArray, partner: IntArray) -> dict[int, int]:
     """Return the partner of each item that has one, by item."""
     has = partner >= 0
-    return dict(zip(asked[has].tolist(), partner[has].tolist(), strict=True))
+    return dict(zip(items[has].tolist(), partner[has].tolist(), strict=True))

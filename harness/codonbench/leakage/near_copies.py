@@ -126,10 +126,10 @@ def nearest(
 
     def of_part(number: int, part: IntArray) -> Arrays:
         index, found = _Index(items, part, k, size, pairs, scale), [candidates]
-        asked = list(blocks(items, query))
-        for at, rows in enumerate(asked):
+        parts = list(blocks(items, query))
+        for at, rows in enumerate(parts):
             found += [_best(hits) for hits in index.candidates(items, rows)]
-            step(0.6 * (number + (at + 1) / len(asked)) / len(indexed))
+            step(0.6 * (number + (at + 1) / len(parts)) / len(indexed))
         joined = _Pairs.of(found)
         return vars(_best(joined) if number else joined)
 
@@ -202,10 +202,10 @@ class _Index:
         for part in np.split(np.arange(len(number)), cuts):
             n = many[part]
             hit = counted(n) + np.repeat(low[part], n)
-            asked = np.repeat(part, n)
-            own = item[asked] != self._item[hit]
+            query = np.repeat(part, n)
+            own = item[query] != self._item[hit]
             found.append(
-                self._counted(item[asked[own]], place[asked[own]], turned[asked[own]], hit[own])
+                self._counted(item[query[own]], place[query[own]], turned[query[own]], hit[own])
             )
         return found
 
@@ -299,19 +299,19 @@ def _gapped(
     lengths = items.lengths
     longer = np.maximum(lengths[found.query], lengths[found.reference])
     # K-mers on each side of a gap share an offset; fewer than 4 at one offset are chance.
-    asked = np.flatnonzero((longer <= _LONGEST) & (found.shared > 3))
+    chosen = np.flatnonzero((longer <= _LONGEST) & (found.shared > 3))
 
     def of_part(begin: int) -> Arrays:
-        part = asked[begin : begin + _ALIGNED]
+        part = chosen[begin : begin + _ALIGNED]
         for at, row in enumerate(part.tolist(), begin):
             good[row] = _near_with_gaps(items, found, row, pairs)
             if at % 256 == 0:
-                step(0.8 + 0.2 * at / len(asked))
+                step(0.8 + 0.2 * at / len(chosen))
         return {"good": good[part]}
 
-    for begin in range(0, len(asked), _ALIGNED):
+    for begin in range(0, len(chosen), _ALIGNED):
         kept = steps(f"{name}, aligned from {begin}", partial(of_part, begin))
-        good[asked[begin : begin + _ALIGNED]] = kept["good"]
+        good[chosen[begin : begin + _ALIGNED]] = kept["good"]
     return good
 
 

@@ -51,9 +51,9 @@ def safe_split(
     groups = _joined(_given(subject), near(everything, everything, "all"))
     for number in range(_ROUNDS):
         splits = _split(dataset, groups)
-        asked = np.concatenate([splits["validation"], splits["test"]])
+        held_out = np.concatenate([splits["validation"], splits["test"]])
         across = [
-            near(asked, splits["train"], f"{number}, training"),
+            near(held_out, splits["train"], f"{number}, training"),
             near(splits["test"], splits["validation"], f"{number}, validation"),
         ]
         crossing = np.concatenate(across, axis=1)
@@ -147,17 +147,17 @@ def as_table(subject: Subject, splits: dict[str, IntArray], groups: IntArray) ->
 
 def _columns(dataset: Dataset) -> dict[str, list[str]]:
     """Return ids, items and targets of a task as columns of text."""
-    items, asked = dataset.items, dataset.spec
+    items, spec = dataset.items, dataset.spec
     if isinstance(items, Features):
         raise DataError(
             "a split of features cannot be written as sequences; only tasks of sequences have one"
         )
     parts = (items,) if isinstance(items, Sequences) else items.parts
-    names, targets = asked.target.names, dataset.targets
+    names, targets = spec.target.names, dataset.targets
     columns = {"id": list(dataset.ids or map(str, range(1, len(items) + 1)))}
-    for part, each in zip(parts, asked.input.sequences, strict=True):
+    for part, each in zip(parts, spec.input.sequences, strict=True):
         columns["sequence" if len(parts) == 1 else each.unit] = part.text(each.alphabet)
-    if asked.target.kind == "classes":
+    if spec.target.kind == "classes":
         return columns | {"label": [names[int(right)] for right in targets]}
     for name, right in zip(names, targets.T, strict=True):
         columns[name] = ["" if np.isnan(value) else str(value) for value in right]

@@ -546,11 +546,11 @@ def of_partner(
     """
     right, classes = answers.right, answers.classes
     often = np.bincount(right[rows.train], minlength=classes)
-    asked = [i for i in rows.validation.tolist() if i in partner]
-    agree = sum(right[i] == right[partner[i]] for i in asked)
+    with_partner = [i for i in rows.validation.tolist() if i in partner]
+    agree = sum(right[i] == right[partner[i]] for i in with_partner)
     by_chance = float(((often / often.sum()) ** 2).sum())
-    known = len(asked) >= _FEWEST_TWINS
-    same = known and agree > by_chance * len(asked)
+    known = len(with_partner) >= _FEWEST_TWINS
+    same = known and agree > by_chance * len(with_partner)
     others = [int(np.where(np.arange(classes) == c, -1, often).argmax()) for c in range(classes)]
 
     def predict(part: IntArray, else_: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -113,13 +113,13 @@ def in_pieces(
     n, k = len(items), 8 if size <= 4 else 4
     while size**k < 4 * len(reference):  # so that few words match by chance
         k += 1
-    asked, known = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
-    asked[query], known[reference] = True, True
+    is_query, known = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+    is_query[query], known[reference] = True, True
     keys, counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     waiting: list[IntArray] = []
     places = min(int(items.lengths.max()) - k + 1, _MOST_PLACES)
     for place, (rows, words) in enumerate(_words_by_place(items, k, size, places)):
-        waiting.append(_facing(rows, words, asked[rows], known[rows]) if len(rows) else keys[:0])
+        waiting.append(_facing(rows, words, is_query[rows], known[rows]) if len(rows) else keys[:0])
         if sum(map(len, waiting)) > _PAIRS or place == places - 1:
             keys, counts = _added(keys, counts, np.concatenate(waiting))
             waiting = []
@@ -157,13 +157,13 @@ def _words_by_place(
 def _facing(
     rows: IntArray,
     words: IntArray,
-    asked: npt.NDArray[np.bool_],
+    is_query: npt.NDArray[np.bool_],
     known: npt.NDArray[np.bool_],
 ) -> IntArray:
     """Return pairs of items with the same word at one position, each packed into one integer."""
     order = np.argsort(words[known], kind="stable")
     reference, sorted_ = rows[known][order], words[known][order]
-    query, wanted = rows[asked], words[asked]
+    query, wanted = rows[is_query], words[is_query]
     low = np.searchsorted(sorted_, wanted, "left")
     many = np.searchsorted(sorted_, wanted, "right") - low
     many[many > _MOST] = 0

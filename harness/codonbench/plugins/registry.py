@@ -274,7 +274,7 @@ class Registry:
             )
 
     def insist_on(self, files: Iterable[Path]) -> None:
-        """Make sure that plugin files, which were asked for by name, loaded, and no names clash.
+        """Make sure that plugin files, which were named, loaded, and no names clash.
 
         Raises:
             PluginError: One of `files` did not load.
@@ -282,14 +282,14 @@ class Registry:
                 could hold its description of itself.
             NameClashError: Two plugins register one name.
         """
-        asked = {path.name: path for path in files}
+        by_name = {path.name: path for path in files}
         serve = {entry.stranger for entry in self.models.known.values()}
         for refused in self.refused:
-            if refused.candidate.distribution in asked and refused.candidate not in serve:
+            if refused.candidate.distribution in by_name and refused.candidate not in serve:
                 raise UsageError(refused.why)
         for failure in self.failures:
-            if failure.distribution in asked and not isinstance(failure.cause, UnmetNeedError):
-                path = asked[failure.distribution]
+            if failure.distribution in by_name and not isinstance(failure.cause, UnmetNeedError):
+                path = by_name[failure.distribution]
                 kind = UsageError if failure.usage else PluginError
                 raise kind(f"plugin file {path}: {failure.why}") from failure.cause
         if self.clashes:
@@ -367,29 +367,29 @@ class Registry:
         A configuration that has several names, as ``lstm`` and ``lstm-64``, goes by the one whose
         own configuration differs from it in the fewest fields, so that equal runs are one row.
         Among equally close names a preset comes before its model, unless none of the preset's
-        values is left; among presets, the one that is asked for.
+        values is left; among presets, the requested one.
 
         Args:
-            name: Of the model or preset that is asked for.
+            name: Of the requested model or preset.
             overrides: Text by field name, as `codonbench.contracts.run_spec.configure` takes it.
             owner: Whose configuration it is, for messages; the model's by default.
 
         Raises:
             ConfigError: A field is wrong.
-            UsageError: The model is not imported here, and no process was asked about it.
+            UsageError: The model is not imported here, and no worker has described it.
             UnknownNameError, PluginError: As `model` does.
         """
-        asked, owner = self.model(name), owner or f"model {name!r}"
-        if asked.stranger is not None:
-            if asked.told is None:
-                raise UsageError(Refused("model", name, asked.stranger).why)
-            values, changes = map(dict, asked.told)
-            return asked, configure(asked.cls.Config, values, {}, owner), changes
-        config = configure(asked.cls.Config, dict(asked.preset), dict(overrides), owner)
+        requested, owner = self.model(name), owner or f"model {name!r}"
+        if requested.stranger is not None:
+            if requested.told is None:
+                raise UsageError(Refused("model", name, requested.stranger).why)
+            values, changes = map(dict, requested.told)
+            return requested, configure(requested.cls.Config, values, {}, owner), changes
+        config = configure(requested.cls.Config, dict(requested.preset), dict(overrides), owner)
         values = config.model_dump(mode="json")
         found = []
-        names = [entry for entry in self.models.known.values() if entry.cls is asked.cls]
-        for entry in sorted(names, key=lambda e: (not e.preset, e.name != asked.name)):
+        names = [entry for entry in self.models.known.values() if entry.cls is requested.cls]
+        for entry in sorted(names, key=lambda e: (not e.preset, e.name != requested.name)):
             try:
                 named = configure(entry.cls.Config, dict(entry.preset), {}, owner)
             except ConfigError:  # a field without a default
@@ -398,7 +398,7 @@ class Registry:
             changes = {f: v for f, v in values.items() if v != own[f]}
             nothing_kept = bool(entry.preset) and entry.preset.keys() <= changes.keys()
             found.append((len(changes), nothing_kept, entry, changes))
-        *_, entry, changes = min(found, key=lambda each: each[:2], default=(asked, values))
+        *_, entry, changes = min(found, key=lambda each: each[:2], default=(requested, values))
         return entry, config, changes
 
     def task(self, name: str | None) -> TaskEntry:

@@ -218,8 +218,8 @@ def trusted_by_settings() -> tuple[str, ...]:
 def _named(distribution: Distribution | None) -> tuple[str, str]:
     """Return a distribution's name and version; empty where its metadata do not say."""
     try:
-        said = distribution.metadata  # type: ignore[union-attr]
-        return str(said["Name"] or ""), str(said["Version"] or "")
+        metadata = distribution.metadata  # type: ignore[union-attr]
+        return str(metadata["Name"] or ""), str(metadata["Version"] or "")
     except Exception:  # they are missing or damaged, each Python says so in its own way
         return "", ""
 

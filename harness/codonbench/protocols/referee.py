@@ -143,11 +143,11 @@ class RunSetup:
 
         None by default, because distinct weights reveal the classes behind permuted ids.
         """
-        asked = self.run_spec.config.get("class_weights", "none")
-        if asked == "balanced":
+        weighting = self.run_spec.config.get("class_weights", "none")
+        if weighting == "balanced":
             return self._balanced()
         weights = self.dataset.spec.target.class_weights
-        if weights is None or asked == "none":
+        if weights is None or weighting == "none":
             return None
         values = np.asarray(weights, dtype=np.float64)
         return values if self.labels is None else self.labels.hide_columns(values)
@@ -534,8 +534,8 @@ class Referee:
             self._handed = max(start, min(beyond, start + self._at_once * clock.batch_size))
             self._handed = clock.last_end_by(self._handed)
         index = self.setup.stream.between(start, self._handed)
-        told = self.setup.hidden[: 0 if self.setup.protocol.tells_targets else None]
-        return Instructions(self._due, keep, index, told[index] if len(told) else told)
+        hidden = self.setup.hidden[: 0 if self.setup.protocol.tells_targets else None]
+        return Instructions(self._due, keep, index, hidden[index] if len(hidden) else hidden)
 
     def may_be_at(self, position: int) -> bool:
         """Return whether the run can be at `position`: not past its pairs or a due evaluation."""
@@ -557,12 +557,12 @@ class Referee:
         if self.outputs:
             outputs = setup.revealed(np.stack(self.outputs))
         tested = np.zeros((0, n_outputs), dtype=np.float32)
-        asked = self.evaluated.get("test", items[:0])
+        test_items = self.evaluated.get("test", items[:0])
         arrays = dict(schedule.arrays())
         if self.test_outputs is not None:
             tested = setup.revealed(self.test_outputs)
             if dataset.groups is not None:
-                arrays["test_groups"] = dataset.groups[asked]
+                arrays["test_groups"] = dataset.groups[test_items]
         return Trajectory(
             task=spec,
             facts=TrajectoryFacts(
@@ -581,7 +581,7 @@ class Referee:
             outputs=outputs,
             targets=dataset.targets[items],
             test_outputs=tested,
-            test_targets=dataset.targets[asked],
+            test_targets=dataset.targets[test_items],
             arrays=arrays,
         )
 

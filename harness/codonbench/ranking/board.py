@@ -94,7 +94,7 @@ class Table(Frozen):
             `codonbench.ranking.items.RowFigures.ranks`.
         verdict: Of the audit of its data, ``FAIL`` among others; empty where none is at hand.
         ceiling: The best that a model can do, where that is known.
-        asked: By which protocol, in words, where that is not the task's own.
+        asked: Protocol, where that is not the task's own.
         published: What others published on these data; no row, for it was not run here.
         best_rule: The best rule of the audit of its data, and what it has on the test items; None
             where no audit is at hand.
@@ -129,7 +129,7 @@ class Table(Frozen):
     ranks: dict[str, tuple[float, ...]] = Field(default_factory=dict, exclude=True)
     verdict: str = Field(default="", exclude_if=lambda verdict: not verdict)
     ceiling: Ceiling | None = Field(default=None, exclude_if=lambda ceiling: ceiling is None)
-    asked: str = Field(default="", exclude_if=lambda asked: not asked)
+    asked: str = Field(default="", exclude_if=lambda value: not value)
     published: tuple[Published, ...] = Field(default=(), exclude_if=lambda published: not published)
     best_rule: BestRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
     held_in: str = Field(default="", exclude=True)
@@ -155,8 +155,8 @@ class Table(Frozen):
         apart = f", {self.told_apart}" if self.told_apart else ""
         control = f", control {self.control}" if self.control else ""
         whole = ", whole budget" if self.stop == "budget" and self.ranking.budget_divides else ""
-        asked = f", {self.asked}" if self.asked else ""
-        return f"{name}{apart}{control}{whole}{asked}, {self.device}"
+        protocol = f", {self.asked}" if self.asked else ""
+        return f"{name}{apart}{control}{whole}{protocol}, {self.device}"
 
     @property
     def options_set(self) -> dict[str, object]:
@@ -206,20 +206,20 @@ class Table(Frozen):
         if self.figures is None or not self.rows:
             return ""
         known = self.figures.rule is not None
-        said = "no row zero: no reference row with this score was run"
+        text = "no row zero: no reference row with this score was run"
         if self.best_reference is not None:
-            said = (
+            text = (
                 f"no gain: the test outputs of the best reference row, {self.best_reference}, are "
             )
-            said += "not available or may not be published"
+            text += "not available or may not be published"
         if self.gain_over:
             best = "the best rule or reference row" if known else "the best reference row"
-            said = f"gain: over {self.gain_over}, {best}, on the same seeds and items"
+            text = f"gain: over {self.gain_over}, {best}, on the same seeds and items"
         if AUDITS_RULE in self.beside and not known:
-            said += (
+            text += (
                 f"; the {AUDITS_RULE} cannot be row zero, since its outputs were not kept by item"
             )
-        return said
+        return text
 
     @property
     def ranked(self) -> bool:
@@ -276,7 +276,7 @@ def build_board(
     found: Iterable[RunRecord | BadRecord],
     tasks: Mapping[str, Task],
     tested: Tested | None = None,
-    told: Told = untold,
+    progress: Told = untold,
 ) -> Board:
     """Return the board that a folder's records give.
 
@@ -285,7 +285,7 @@ def build_board(
         tasks: By name, those that say how their rows are ranked; records of others do not count.
         tested: What runs answered for test items, by which rows are compared over seeds and items;
             without it they are compared over seeds alone.
-        told: Told how many tables are made, and of how many.
+        progress: Called with the number of tables made, and of all.
     """
     excluded: list[Excluded] = []
     groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
@@ -305,7 +305,7 @@ def build_board(
     counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
     tables = []
     for done, (place, rows) in enumerate(counted.items()):
-        told(done, len(counted))
+        progress(done, len(counted))
         task, controls = _task(_first(rows), tasks), _controls(place, counted, tasks)
         tables.append(_build_table(rows, controls, task, tested))
     tables = [table.model_copy(update={"held_in": _holder(table, tables)}) for table in tables]
@@ -381,7 +381,7 @@ def board_with_outputs(
     found: Sequence[RunRecord | BadRecord],
     tasks: Mapping[str, Task],
     tested: Tested,
-    told: Told = untold,
+    progress: Told = untold,
 ) -> tuple[Board, dict[Path, bytes | None]]:
     """Return the board of a results folder, rows of test outputs compared over seeds and items.
 
@@ -390,13 +390,13 @@ def board_with_outputs(
         found: What is in it.
         tasks: As for `build_board`.
         tested: What its runs answered, see `codonbench.ranking.items.gather_tested`.
-        told: As for `build_board`.
+        progress: As for `build_board`.
 
     Returns:
         The board; and the files of test outputs that are to change, by their new content, None for
         one that belongs to nothing any more.
     """
-    board, files = build_board(found, tasks, tested, told), dict(tested.files)
+    board, files = build_board(found, tasks, tested, progress), dict(tested.files)
     for table in board.tables:
         if table.figures is not None and not table.shares_targets:
             path, content = figures_file(store, table.figures)
@@ -473,10 +473,10 @@ def _build_table(
     built = []
     for key, own in zip(by_row, runs, strict=True):
         under = tuple(r for controlled in controls for r in controlled.get(key, {}).values())
-        said = ask_task(task.row_notes, tuple(own), under, references)
+        notes = ask_task(task.row_notes, tuple(own), under, references)
         outputs = () if tested is None else (tested.outputs.get(run.run_id) for run in own)
-        asked = next((item.task for item in outputs if item is not None), None)
-        built.append(build_row(own, found.get(key, []), task.ranking, said, asked))
+        spec = next((item.task for item in outputs if item is not None), None)
+        built.append(build_row(own, found.get(key, []), task.ranking, notes, spec))
     if not task.ranking.budget_divides:
         built = _with_budgets(built, runs, task)
     named = with_differences(built, [own[0].plugin.source_sha256 for own in runs])
@@ -584,11 +584,11 @@ def _with_twins(
         runs: A run of each row of the table, by the row's id.
         ranking: The task's.
     """
-    told = []
+    noted = []
     for row in rows:
         record, primary = runs[row.id], ranking.primary
         if not record.info.pretrained_on or record.run_spec.config.get("init") == "random":
-            told.append(row)
+            noted.append(row)
             continue
         twinned = "init" in record.run_spec.config
         lacks = "no random twin was run" if twinned else "it can have no random twin"
@@ -603,8 +603,8 @@ def _with_twins(
             note = (
                 "its random twin is in this table; test outputs to compare them are not available"
             )
-        told.append(row.model_copy(update={"notes": (*row.notes, note)}))
-    return tuple(told)
+        noted.append(row.model_copy(update={"notes": (*row.notes, note)}))
+    return tuple(noted)
 
 
 def _of_role(rows: Sequence[_RowRuns], role: str) -> list[_RowRuns]:

@@ -276,20 +276,20 @@ def _predicted(runs: Sequence[ItemOutputs]) -> tuple[tuple[int, float, float, fl
     """Return what was measured where a row predicts about as much; see `RowItems`."""
     measured = np.asarray(runs[0].targets, dtype=np.float64)
     there = ~np.isnan(measured)
-    said = np.mean([run.outputs.astype(np.float64)[there] for run in runs], axis=0)
-    count = min(BINS, len(said) // FEWEST)
-    if count < 2 or not np.ptp(said):
+    predictions = np.mean([run.outputs.astype(np.float64)[there] for run in runs], axis=0)
+    count = min(BINS, len(predictions) // FEWEST)
+    if count < 2 or not np.ptp(predictions):
         return ()
-    bins = np.array_split(np.argsort(said, kind="stable"), count)
-    found = [(said[own], measured[there][own]) for own in bins]
+    bins = np.array_split(np.argsort(predictions, kind="stable"), count)
+    found = [(predictions[own], measured[there][own]) for own in bins]
     return tuple(
         (
-            len(told),
-            _four_digits(told.mean()),
+            len(predicted),
+            _four_digits(predicted.mean()),
             _four_digits(right.mean()),
             _four_digits(right.std()),
         )
-        for told, right in found
+        for predicted, right in found
     )
 
 

@@ -117,17 +117,17 @@ def _groups(item: ItemOutputs) -> npt.NDArray[np.int64]:
 def _score_runs(runs: Sequence[ItemOutputs], metric: SplitMetric, name: str) -> _Floats:
     """Return the metric of runs on all items, then on each sample: shape (1 + RESAMPLES, S).
 
-    Runs that were asked the same are scored by turns: what a sample holds is laid out once. Those
+    Runs with the same test items are scored by turns: what a sample holds is laid out once. Those
     that answered the same too, as the seeds of a model without chance do, are scored once.
     """
     found = np.empty((1 + RESAMPLES, len(runs)))
-    for asked in sorted({run.items for run in runs}):
+    for item_ids in sorted({run.items for run in runs}):
         alike: dict[bytes, list[int]] = {}
         for i, run in enumerate(runs):
-            if run.items == asked:
+            if run.items == item_ids:
                 alike.setdefault(run.outputs.tobytes(), []).append(i)
         units = np.unique(_groups(runs[next(iter(alike.values()))[0]]), return_inverse=True)[1]
-        drawn = draws(int(units.max()) + 1, asked)
+        drawn = draws(int(units.max()) + 1, item_ids)
         rows = max(1, _CHUNK // len(units))
         for begin in (-1, *range(0, RESAMPLES, rows)):
             part = np.ones_like(drawn[:1]) if begin < 0 else drawn[begin : begin + rows]

@@ -317,16 +317,16 @@ def compare(
     _check_fit(rows, scores, ranking, n_items)
     floor = _floor(rows, scores, ranking, rule, ruled)
     figures = _row_figures(rows, scores, ranking, floor)
-    asked = _Asked(metric, ranking.metric, 1 if ranking.direction == "higher" else -1)
+    scoring = _Asked(metric, ranking.metric, 1 if ranking.direction == "higher" else -1)
     clean = np.setdiff1d(np.arange(n_items), copied)
     n_clean = len(clean) if FEWEST_CLEAN <= len(clean) < n_items else None
-    on_clean = {} if n_clean is None else _clean_figures(rows, outputs, clean, asked)
+    on_clean = {} if n_clean is None else _clean_figures(rows, outputs, clean, scoring)
     for row in rows:
         own = scores[row.id]
         if own is None or row.id not in figures:
             continue
         controls = {
-            name: asked.held_against(name, own, outputs[row.id], items)
+            name: scoring.held_against(name, own, outputs[row.id], items)
             for name, items in sorted(under[row.id].items())
         }
         figures[row.id] = figures[row.id].model_copy(
@@ -355,8 +355,8 @@ def _runs(row: Runs) -> Iterable[RunRecord]:
 
 def _by_item(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> ItemFigures | None:
     facts = tested.facts.get(rows[0].records[0].dataset.checksum, {})
-    asked = table_items({row.id: row.records for row in rows}, tested.outputs, facts)
-    return None if asked is None else item_figures(asked, ranking.metric, tested.metrics)
+    items = table_items({row.id: row.records for row in rows}, tested.outputs, facts)
+    return None if items is None else item_figures(items, ranking.metric, tested.metrics)
 
 
 def _ruled(
@@ -371,11 +371,11 @@ def _ruled(
         metric: The primary one.
         name: Of its value.
     """
-    said = np.array([int(digit, 36) for digit in rule.answers], dtype=np.int64)
+    answers = np.array([int(digit, 36) for digit in rule.answers], dtype=np.int64)
     classes = len(like.task.target.names)
-    if len(said) != len(like.outputs) or like.task.target.kind != "classes":
+    if len(answers) != len(like.outputs) or like.task.target.kind != "classes":
         return None
-    item = replace(like, outputs=np.eye(classes, dtype=like.outputs.dtype)[said])
+    item = replace(like, outputs=np.eye(classes, dtype=like.outputs.dtype)[answers])
     once = score_row({seeds[0]: item}, metric, name)
     if once is None or not np.isfinite(once.values).all():
         return None
@@ -424,10 +424,10 @@ def _inputs(
 
     The outputs follow from the trajectory that a record names, and not all may be written down.
     """
-    told = outputs or {}
+    known = outputs or {}
     runs = [
         [row.id, r.seed, r.checksum]
-        + ([] if outputs is None else [told[r.run_id].digest() if r.run_id in told else None])
+        + ([] if outputs is None else [known[r.run_id].digest() if r.run_id in known else None])
         for row in rows
         for r in _runs(row)
     ]
@@ -445,13 +445,14 @@ def _check_fit(
         for record in row.records if own else ():
             if own is None or record.seed not in own.seeds:
                 continue
-            said = record.metrics.get(ranking.metric)
+            recorded = record.metrics.get(ranking.metric)
             value = own.values[own.seeds.index(record.seed)]
-            if said is None or not np.isfinite(value) or abs(value - said) <= most:
+            if recorded is None or not np.isfinite(value) or abs(value - recorded) <= most:
                 continue
             raise StoreError(
                 f"test outputs of {record.name} give {ranking.metric} {value:.6g}, but its record "
-                f"says {said:.6g}; delete its file in outputs/ and make it anew from the trajectory"
+                f"says {recorded:.6g}; delete its file in outputs/ and make it anew from the "
+                "trajectory"
             )
 
 
@@ -603,21 +604,21 @@ def _clean_figures(
     rows: Sequence[Runs],
     outputs: Mapping[str, Mapping[int, ItemOutputs]],
     clean: npt.NDArray[np.int64],
-    asked: _Asked,
+    scoring: _Asked,
 ) -> dict[str, CleanFigure]:
     """Return what rows have on some of the test items, and their ranks there."""
     kept = {
         row: {seed: _part(item, clean) for seed, item in own.items()}
         for row, own in outputs.items()
     }
-    scored = score_rows(kept, asked.metric, asked.name)
+    scored = score_rows(kept, scoring.metric, scoring.name)
     found = {
         row: mean_of(scores)
         for row, scores in scored.items()
         if scores is not None and np.isfinite(scores.values).all()
     }
     merits = {
-        row.id: -asked.sign * found[row.id].value
+        row.id: -scoring.sign * found[row.id].value
         for row in rows
         if row.id in found and not row.reference
     }

@@ -270,8 +270,8 @@ def build_row(
     records: Sequence[RunRecord],
     found: Sequence[Contrast],
     ranking: Ranking,
-    said: Sequence[str],
-    asked: TaskSpec | None = None,
+    task_notes: Sequence[str],
+    spec: TaskSpec | None = None,
 ) -> Row:
     """Return a model's row, not yet ranked.
 
@@ -279,8 +279,8 @@ def build_row(
         records: One a seed.
         found: The row's contrasts.
         ranking: The task's.
-        said: What its task says of it (`Task.row_notes`).
-        asked: The task as its runs were asked it; None where their test outputs are not at hand.
+        task_notes: Notes of the task on the row (`Task.row_notes`).
+        spec: The task of its runs; None where their test outputs are not available.
     """
     first, n = records[0], len(records)
     medians = [column for column in ranking.columns if column.statistic == "censored_quantile"]
@@ -310,13 +310,13 @@ def build_row(
         budget=budget_text(first.run_spec),
         devices=devices,
         seconds=_seconds(records) if len(devices) == 1 else None,
-        notes=_notes(records, found, ranking, said, asked),
-        doubted=first.info.role == "contestant" and any(isinstance(n, Doubt) for n in said),
+        notes=_notes(records, found, ranking, task_notes, spec),
+        doubted=first.info.role == "contestant" and any(isinstance(n, Doubt) for n in task_notes),
         tuning=first.tuning,
     )
 
 
-def tuned_on_tested(record: RunRecord, asked: TaskSpec | None) -> bool:
+def tuned_on_tested(record: RunRecord, spec: TaskSpec | None) -> bool:
     """Return whether a run is tested on items among which its configuration was sought.
 
     `bench tune` trains and validates on the splits of the data, or on those that its seeds draw
@@ -325,12 +325,12 @@ def tuned_on_tested(record: RunRecord, asked: TaskSpec | None) -> bool:
 
     Args:
         record: Of the run.
-        asked: The task as it was asked; None where that is not at hand, and the record decides.
+        spec: The task of the run; None where that is not available, and the record decides.
     """
     tuning, run_spec = record.tuning, record.run_spec
     if tuning is None or tuning.data_checksum != run_spec.data_checksum:
         return False
-    own_test_split = tuning.tests_unseen if asked is None else bool(asked.test_size)
+    own_test_split = tuning.tests_unseen if spec is None else bool(spec.test_size)
     return run_spec.protocol == Folds.name or not own_test_split
 
 
@@ -346,7 +346,7 @@ def with_differences(rows: Sequence[Row], sources: Sequence[str | None]) -> list
     named: dict[str, list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
         named[content_hash([row.model, row.overrides, row.distribution])].append(i)
-    told = list(rows)
+    result = list(rows)
     for twins in named.values():
         facts = [_facts(rows[i], sources[i]) for i in twins]
         fields = sorted({field for own in facts for field in own})
@@ -355,10 +355,10 @@ def with_differences(rows: Sequence[Row], sources: Sequence[str | None]) -> list
         for i, own in zip(twins, facts, strict=True) if len(twins) > 1 else ():
             note = ", ".join(f"{field} {own.get(field)}" for field in differing)
             apart = f"source {own['source']}" if enough else note
-            told[i] = rows[i].model_copy(
+            result[i] = rows[i].model_copy(
                 update={"told_apart": apart, "notes": (note, *rows[i].notes)}
             )
-    return told
+    return result
 
 
 def _facts(row: Row, source: str | None) -> dict[str, object]:
@@ -421,8 +421,8 @@ def _notes(
     records: Sequence[RunRecord],
     found: Sequence[Contrast],
     ranking: Ranking,
-    said: Sequence[str],
-    asked: TaskSpec | None,
+    task_notes: Sequence[str],
+    spec: TaskSpec | None,
 ) -> tuple[str, ...]:
     n, control = len(records), ranking.control
     notes = [f"knows {fact}" for fact in sorted({fact for r in records for fact in r.knowledge})]
@@ -432,9 +432,9 @@ def _notes(
         notes.append(f"pretrained on {seen}")
     if (tuning := records[0].tuning) is not None:
         notes += tuning.notes
-    if tuned_on_tested(records[0], asked):
+    if tuned_on_tested(records[0], spec):
         notes.append("tuned on its test items")
-    notes += said
+    notes += task_notes
     diverged = sum(r.status == "diverged" for r in records)
     if diverged:
         notes.append(f"diverged in {diverged} of {n} runs")

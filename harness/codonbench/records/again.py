@@ -50,12 +50,12 @@ def _words(row: Sequence[RunRecord], task: Task | None) -> Iterator[str]:
     options = dict(spec.task_options)
     control = options.pop("control", None)
     if table:
-        told = {k: ",".join(options[k]) for k in _COLUMNS if options.get(k)}
-        told |= {k: options[k] for k in _OTHERS if options.get(k)}
+        fields = {k: ",".join(options[k]) for k in _COLUMNS if options.get(k)}
+        fields |= {k: options[k] for k in _OTHERS if options.get(k)}
     else:
         usual = {} if task is None else task.Options().model_dump(mode="json")
-        told = {k: v for k, v in options.items() if v is not None and (k, v) not in usual.items()}
-    yield from _settings("--task-set", told)
+        fields = {k: v for k, v in options.items() if v is not None and (k, v) not in usual.items()}
+    yield from _settings("--task-set", fields)
     if control:
         yield from ("--control", str(control))
     if spec.protocol is not None:

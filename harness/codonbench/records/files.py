@@ -373,6 +373,6 @@ def cache_folder() -> Path:
     return user_cache_path("codonbench", appauthor=False)
 
 
-def is_offline(asked: bool) -> bool:
+def is_offline(requested: bool) -> bool:
     """Return whether network access is forbidden, by option or by ``CODONBENCH_OFFLINE``."""
-    return asked or os.environ.get("CODONBENCH_OFFLINE", "") not in ("", "0")
+    return requested or os.environ.get("CODONBENCH_OFFLINE", "") not in ("", "0")

@@ -215,14 +215,14 @@ class _Elsewhere:
         self._asked, self._taken = set(self._names), dict[str, tuple[str, float]]()
         self._said: IO[bytes] | None = None
         places = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-        with suppress(OSError), TemporaryFile() as asked:
+        with suppress(OSError), TemporaryFile() as names_file:
             if self._names:
                 self._said = TemporaryFile()  # noqa: SIM115 - as long as the process
-                asked.write(json.dumps(self._names).encode())
-                asked.seek(0)
+                names_file.write(json.dumps(self._names).encode())
+                names_file.seek(0)
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "codonbench.records.known", str(folder.resolve())],
-                    stdin=asked,
+                    stdin=names_file,
                     stdout=self._said,
                     stderr=subprocess.DEVNULL,
                     env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))},
@@ -242,9 +242,9 @@ class _Elsewhere:
         self._process.wait()
         self._process = None
         self._said.seek(0)
-        said = dict(zip(self._names, self._said.read().decode().splitlines(), strict=False))
+        digests = dict(zip(self._names, self._said.read().decode().splitlines(), strict=False))
         for name, (seen, written) in self._taken.items():
-            yield name, seen, written, said.get(name) == seen
+            yield name, seen, written, digests.get(name) == seen
 
     def close(self) -> None:
         """End the process."""

@@ -59,7 +59,7 @@ def load_records(folder: str | Path) -> Records:
 
 
 def read_folder(folder: Path) -> tuple[Records, str]:
-    """Return the sound records of a folder, and what is said of the files that are left out.
+    """Return the sound records of a folder, and a remark on the files that are left out.
 
     Raises:
         StoreError: There is no such folder.
@@ -68,12 +68,12 @@ def read_folder(folder: Path) -> tuple[Records, str]:
         raise StoreError(f"{folder} is no folder of records")
     found = list(Store(folder).scan())
     bad = [item for item in found if isinstance(item, BadRecord)]
-    said = ""
+    remark = ""
     if bad:
         files = "1 file is" if len(bad) == 1 else f"{len(bad):,} files are"
         name, reason = printable(bad[0].path.name), printable(bad[0].reason)
-        said = f"{files} left out; {name}: {reason}"
-    return Records(item for item in found if isinstance(item, RunRecord)), said
+        remark = f"{files} left out; {name}: {reason}"
+    return Records(item for item in found if isinstance(item, RunRecord)), remark
 
 
 def export(records: Iterable[RunRecord], path: Path, kind: Format) -> int:

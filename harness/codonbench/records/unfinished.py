@@ -180,8 +180,8 @@ class Ledger:
 
     def _write(self, things: set[str], *, alone: bool) -> None:
         self._things = things
-        told = tuple(sorted(things))
-        holder = Holder(pid=os.getpid(), since=self._since, things=told, alone=alone)
+        names = tuple(sorted(things))
+        holder = Holder(pid=os.getpid(), since=self._since, things=names, alone=alone)
         (self._folder / f"{self._name}.json").write_text(holder.model_dump_json())
 
     def _clear(self, name: str) -> None:

@@ -75,7 +75,7 @@ def describe(overview: Overview) -> str:
     Args:
         overview: The overview.
     """
-    told = [
+    firsts = [
         f"{visible(own.category, _CATEGORY)} on {visible(own.device, _NAME)}: "
         + ", ".join(
             f"{short_name(one.model, _NAME)} {one.win_rate.value:.2f}" for one in places(own)[:3]
@@ -87,7 +87,7 @@ def describe(overview: Overview) -> str:
         "Win rate: over all pairs of a task and another model, the share in which the model is "
         "ahead, with its 95 % interval. Hollow dots are reference rows; the numbers at the right "
         "are places in the category. "
-        f"First in each: {'; '.join(told)}."
+        f"First in each: {'; '.join(firsts)}."
     )
 
 

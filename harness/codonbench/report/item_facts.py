@@ -229,8 +229,8 @@ def _example(dataset: Dataset, item: int) -> Example:
         several = (items,) if isinstance(items, Sequences) else items.parts
         index = np.array([item])
         texts = [
-            own.take(index).text(asked.alphabet)[0]
-            for own, asked in zip(several, spec.input.sequences, strict=True)
+            own.take(index).text(part.alphabet)[0]
+            for own, part in zip(several, spec.input.sequences, strict=True)
         ]
         parts, lengths = tuple(text[:LONGEST] for text in texts), tuple(map(len, texts))
     return Example(parts=parts, lengths=lengths, answer=_answer(dataset, item))

@@ -415,12 +415,12 @@ def _grid(rows: Sequence[Row], table: Table, names: Mapping[str, str]) -> str:
         headings = [heading for heading, _ in columns]
         body = [[cell(row) for _, cell in columns] for row in rows]
         for name, figure in table.beside.items():
-            said = {"model": name, primary: score_text(figure, table.ranking.primary)}
-            body.append([said.get(heading, "") for heading in headings])
+            cells = {"model": name, primary: score_text(figure, table.ranking.primary)}
+            body.append([cells.get(heading, "") for heading in headings])
         for known in _published(table):
             value = f"{known.value:.{table.ranking.primary.digits}f}"
-            said = {"model": f"{plain(known.model, _LONGEST_LABEL)} (published)", primary: value}
-            body.append([said.get(heading, "") for heading in headings])
+            cells = {"model": f"{plain(known.model, _LONGEST_LABEL)} (published)", primary: value}
+            body.append([cells.get(heading, "") for heading in headings])
         grid = _tightened(pipe_table(headings, body, {2}))
         if max(map(len, grid.splitlines())) <= WIDEST:
             break

@@ -210,12 +210,12 @@ def _kept(
             their values cannot be told apart.
     """
     others = set(record.metric_versions) - set(chosen)
-    told = {
+    given = {
         name
         for name in others
         if name in metrics and metrics[name].version == record.metric_versions[name]
     }
-    if told == others:
+    if given == others:
         return {value for name in others for value in metrics[name].outputs(trajectory.task)}
     earlier = [
         n for n in chosen if record.metric_versions.get(n, "") not in ("", chosen[n].version)
@@ -223,7 +223,7 @@ def _kept(
     if earlier:
         raise StoreError(
             f"which of its values an earlier {' and '.join(earlier)} gave cannot be told without "
-            f"{' and '.join(sorted(others - told))} as recorded; score it without --metric"
+            f"{' and '.join(sorted(others - given))} as recorded; score it without --metric"
         )
     today = {
         v for n in chosen if n in record.metric_versions for v in chosen[n].outputs(trajectory.task)

@@ -80,8 +80,8 @@ def score_validation(trajectory: Trajectory, metrics: Iterable[Metric]) -> dict[
         PluginError: A metric failed.
     """
     selected = trajectory.facts.selected_pairs
-    asked = trajectory.facts.split == "validation" and len(trajectory.targets)
-    if not asked or selected is None or selected not in trajectory.pairs:  # it failed early
+    validated = trajectory.facts.split == "validation" and len(trajectory.targets)
+    if not validated or selected is None or selected not in trajectory.pairs:  # it failed early
         return {}
     at = int(np.flatnonzero(trajectory.pairs == selected)[0])
     shown = replace(
@@ -180,8 +180,8 @@ def unofficial(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
     for field in _ONE_IN_A_ROW:
         values = {getattr(record.run_spec, field): None for record in records}
         if len(values) > 1:
-            said = " and ".join(map(repr, [*values][:2]))
-            found.append((f"run_spec.{field}", f"{said}: an official row has one"))
+            values_text = " and ".join(map(repr, [*values][:2]))
+            found.append((f"run_spec.{field}", f"{values_text}: an official row has one"))
     return found
 
 

@@ -66,8 +66,8 @@ def fit_estimator(
     encoding = estimator.encoding
     estimator.check_task(request.view)
     encode_all(encoding, request.view, request.items, np.zeros(0, dtype=np.int64))  # is it offered?
-    [told] = referees.answer([Shown(request.run, 0, None)])
-    due, index = told.evaluation, told.index
+    [answer] = referees.answer([Shown(request.run, 0, None)])
+    due, index = answer.evaluation, answer.index
     assert due is not None
     index = index[: due.position]
     items = encode_all(encoding, request.view, request.items, index)
@@ -85,8 +85,8 @@ def fit_estimator(
         started = time.perf_counter()
         outputs = _outputs(estimator, request, due)
         result.evaluate_seconds += time.perf_counter() - started
-        [told] = referees.answer([Shown(request.run, due.position, outputs)])
-        due = told.evaluation
+        [answer] = referees.answer([Shown(request.run, due.position, outputs)])
+        due = answer.evaluation
     result.over = True
 
 

@@ -126,8 +126,8 @@ class Feed:
         unknown = ~self._known[index]
         if unknown.any():
             self._known[index] = True
-            told = torch.as_tensor(targets, device=self.state.targets.device)
-            self.state.targets[torch.as_tensor(index, device=told.device)] = told
+            known = torch.as_tensor(targets, device=self.state.targets.device)
+            self.state.targets[torch.as_tensor(index, device=known.device)] = known
             self.news = True
 
 

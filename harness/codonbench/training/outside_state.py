@@ -69,8 +69,8 @@ def _held(state: TrainState) -> Iterator[tuple[str, Any]]:
         things.append((prefix, module, held))
     things += [(name, None, vars(p)) for name, p in state.module.named_parameters()]
     if state.optimizer is not None:
-        told = _OF_OPTIMIZER | _OF_TORCH
-        held = {n: v for n, v in vars(state.optimizer).items() if n not in told}
+        built_in = _OF_OPTIMIZER | _OF_TORCH
+        held = {n: v for n, v in vars(state.optimizer).items() if n not in built_in}
         things.append(("optimizer", state.optimizer, held))
     for prefix, thing, held in things:
         for name, value in held.items():

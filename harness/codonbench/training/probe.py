@@ -71,13 +71,13 @@ def fit_probe(
             "embed(inputs); choose another"
         )
     trunk = hash_weights(getattr(module, "trunk", module).state_dict())
-    embedding, said = embed(module, plugin, request, trunk)
+    embedding, about = embed(module, plugin, request, trunk)
     mean, deviation = _standard(embedding, request.trained)
     columns = np.asarray((embedding - mean) / deviation, dtype=np.float32)
     known = columns[request.trained], request.targets[request.trained]
-    [told] = referees.answer([Shown(request.run, 0, None)])
+    [answer] = referees.answer([Shown(request.run, 0, None)])
     head = best = None
-    while (due := told.evaluation) is not None:
+    while (due := answer.evaluation) is not None:
         if due.of_selected:
             head = best
         else:
@@ -87,16 +87,16 @@ def fit_probe(
         started = time.perf_counter()
         outputs = head.outputs(columns[request.evaluated[due.split]])
         result.evaluate_seconds += time.perf_counter() - started
-        [told] = referees.answer([Shown(request.run, due.position, outputs)])
+        [answer] = referees.answer([Shown(request.run, due.position, outputs)])
         result.position = due.position
-        best = head if told.keep else best
+        best = head if answer.keep else best
     if best is not None:
         arrays = {"weights": best.weights, "bias": best.bias}
         result.parameters = sum(array.size for array in arrays.values())
         result.weights_sha256 = hash_weights(dict(arrays))
         result.about = {"penalty": best.penalty}
         result.module = Probed(module, best, mean, deviation)
-    result.about |= {"trunk_sha256": trunk, "embedding": embedding.shape[1], **said}
+    result.about |= {"trunk_sha256": trunk, "embedding": embedding.shape[1], **about}
     result.over = True
 
 
@@ -104,7 +104,7 @@ def fit_probe(
 def embed(
     module: Any, plugin: Model, request: TrainRequest, trunk: str
 ) -> tuple[Embedding, dict[str, str | int | float | bool]]:
-    """Return the module's embedding of all items, (N, D), and what it said of itself after it.
+    """Return the module's embedding of all items, (N, D), and its `about` after it.
 
     From the cache where it is there.
 
@@ -127,9 +127,9 @@ def embed(
         insist_on_real(part, "embed()")
         parts.append(part.to("cpu", torch.float32).numpy())
     whole: Embedding = np.concatenate(parts)
-    said = about(module)
-    _keep(kept, whole, said)
-    return whole, said
+    reported = about(module)
+    _keep(kept, whole, reported)
+    return whole, reported
 
 
 def _place(module: Any, plugin: Model, view: TaskView, items: Items, trunk: str) -> Path:
@@ -150,13 +150,13 @@ def _place(module: Any, plugin: Model, view: TaskView, items: Items, trunk: str)
     return cache_folder() / "embeddings" / f"{digest.hexdigest()}.npz"
 
 
-def _keep(file: Path, embedding: Embedding, said: dict[str, str | int | float | bool]) -> None:
+def _keep(file: Path, embedding: Embedding, about: dict[str, str | int | float | bool]) -> None:
     """Write an embedding whole or not at all; a folder that cannot be written to keeps nothing."""
     part = file.with_suffix(f".{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as opened:
-            np.savez(opened, embedding=embedding, about=np.array(json.dumps(said)))
+            np.savez(opened, embedding=embedding, about=np.array(json.dumps(about)))
         part.replace(file)
     except OSError:  # a sandbox has no such folder
         return

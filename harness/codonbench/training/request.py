@@ -93,10 +93,10 @@ class TrainRequest:
 
 
 def train_request(run: int, setup: RunSetup) -> TrainRequest:
-    """Return what a trainer is told of a run before the first pair."""
+    """Return what a trainer knows of a run before the first pair."""
     run_spec, dataset = setup.run_spec, setup.dataset
-    told = setup.protocol.tells_targets
-    trained = np.unique(setup.stream.split.train) if told else np.zeros(0, dtype=np.int64)
+    tells = setup.protocol.tells_targets
+    trained = np.unique(setup.stream.split.train) if tells else np.zeros(0, dtype=np.int64)
     targets = np.zeros_like(setup.hidden)
     targets[trained] = setup.hidden[trained]
     weights = None
@@ -199,8 +199,8 @@ def last_words(
         where = place(error.__traceback__, file_of(plugin), maker_of(plugin))
         details = "".join(traceback.format_exception(error)).encode("utf-8", errors="replace")
         whose = f"model {plugin.info.name!r}: " if isinstance(error, PluginError) else ""
-        said = f"{type(error).__name__}: {whose}{said_by(error)}"
-        words = storable(f"{said}{where}{_lengths(error, view)}{remedy(said)}")
+        message = f"{type(error).__name__}: {whose}{said_by(error)}"
+        words = storable(f"{message}{where}{_lengths(error, view)}{remedy(message)}")
         _end(results, "error", words, details.decode("utf-8")[-MOST_DETAILS:])
 
 

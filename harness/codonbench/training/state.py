@@ -441,9 +441,9 @@ def about(module: torch.nn.Module) -> dict[str, str | int | float | bool]:
     Raises:
         PluginError: No record can hold it.
     """
-    said = getattr(module, "about", None)
+    reported = getattr(module, "about", None)
     try:
-        return _ABOUT.validate_python(dict(said()) if callable(said) else {})
+        return _ABOUT.validate_python(dict(reported()) if callable(reported) else {})
     except ValidationError as error:
         name = "".join(map(str, error.errors(include_input=False)[0]["loc"][:1]))
         raise PluginError(

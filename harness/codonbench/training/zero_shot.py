@@ -36,8 +36,8 @@ class VariantScores(torch.nn.Module):
 
     def about(self) -> dict[str, str | int | float | bool]:
         """Return what the module says of itself."""
-        said = getattr(self.module, "about", dict)
-        return dict(said())
+        report = getattr(self.module, "about", dict)
+        return dict(report())
 
     def forward(self, variants: tuple[Tensor, Tensor]) -> Tensor:
         """Return the effect of each variant, shape (B, K).

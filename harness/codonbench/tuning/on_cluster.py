@@ -103,13 +103,13 @@ class ClusterTrials:
         for lost in range(TRIES):
             if self._over.is_set():
                 break
-            key, heard = uuid.uuid4().hex, Heard(look)
+            key, listener = uuid.uuid4().hex, Heard(look)
             submitted = self.cluster.submit_trial(order, place, data, self.orders.files, key)
             try:
-                made = self.cluster.attend(submitted, key, heard, self._over.is_set)
+                made = self.cluster.attend(submitted, key, listener, self._over.is_set)
                 return made._replace(seconds=made.seconds + before)
             except NodeLostError as error:
-                before += heard.seconds
+                before += listener.seconds
                 if lost + 1 == TRIES:
                     raise ClusterError(f"a trial's node was lost {TRIES} times: {error}") from error
                 self.say("a trial's node was lost; it is made on another one")
@@ -121,9 +121,9 @@ def on_cluster(
     executor: Executor, options: RunOptions, say: Callable[[str], None]
 ) -> Iterator[ClusterTrials]:
     """Connect to the cluster in `options` for trials; the first Ctrl-C ends them."""
-    asked = configure(Resources, {}, options.resources, "--resources")
+    resources = configure(Resources, {}, options.resources, "--resources")
     with Cluster(options.on) as cluster:
-        orders = Orders(cluster, executor, options, asked)
+        orders = Orders(cluster, executor, options, resources)
         trials = ClusterTrials(cluster, executor, orders, say)
         with ctrl_c_noted(trials.stop):
             yield trials

@@ -97,7 +97,7 @@ class Study:
     def __init__(
         self,
         path: Path,
-        asked: StudyRequest,
+        study_request: StudyRequest,
         prepare: Callable[[RunRequest], Job],
         attempt: Try,
     ) -> None:
@@ -105,12 +105,12 @@ class Study:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        insist_on_own_seeds(asked.request.seeds)
-        self.asked, self._prepare, self._try = asked, prepare, attempt
+        insist_on_own_seeds(study_request.request.seeds)
+        self.asked, self._prepare, self._try = study_request, prepare, attempt
         self._lock = threading.Lock()
         self._shares: dict[int, float] = {}
         self._on_look: Callable[[], None] = lambda: None
-        self.job = job = prepare(asked.request)
+        self.job = job = prepare(study_request.request)
         if not isinstance(job.protocol, Supervised):
             raise ConfigError(
                 f"task {job.task.name!r} uses the protocol {job.protocol.name!r}, which has no "
@@ -119,7 +119,7 @@ class Study:
         self.lower = job.primary is not None and job.primary.lower
         self.metric = "less the loss" if job.primary is None else job.primary.name
         self._fields = fields_of(job.entry, job.config)
-        self._facts = _facts(job, asked)
+        self._facts = _facts(job, study_request)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._study = optuna.create_study(
@@ -127,8 +127,8 @@ class Study:
                 study_name="codonbench",
                 load_if_exists=True,
                 direction="minimize" if self.lower else "maximize",
-                sampler=_sampler(asked.request.seeds[0]),
-                pruner=_pruner(asked.pruner),
+                sampler=_sampler(study_request.request.seeds[0]),
+                pruner=_pruner(study_request.pruner),
             )
             known = self._study.user_attrs.get("asked")
         except Exception as error:  # of SQLite, SQLAlchemy or Optuna
@@ -231,7 +231,7 @@ class Study:
                 job = self._prepare(request)
         except ConfigError as error:  # values of fields that do not fit together
             raise _refused(trial, error) from error
-        told: dict[int, bool] = {}
+        prune: dict[int, bool] = {}
         scores, seconds = [], 0.0
         for number, run_spec in enumerate(job.run_specs):
 
@@ -240,10 +240,10 @@ class Study:
                     self._shares[trial.number] = (number + spent) / len(job.run_specs)
                     self._on_look()
                 at = number * 1_000 + step
-                if at not in told:  # else already reported, by a node that was lost
+                if at not in prune:  # else already reported, by a node that was lost
                     trial.report(score, at)
-                    told[at] = trial.should_prune()  # asked once: Hyperband's answer changes
-                return told[at]
+                    prune[at] = trial.should_prune()  # asked once: Hyperband's answer changes
+                return prune[at]
 
             with placing(job.dataset):
                 try:
@@ -259,7 +259,7 @@ class Study:
             if made.score is None:  # no validation before it failed, or metric undefined
                 raise optuna.TrialPruned
             scores.append(made.score)
-            if pruned := any(told.values()):
+            if pruned := any(prune.values()):
                 break
         trial.set_user_attr("score", statistics.fmean(scores))
         if pruned:
@@ -281,7 +281,7 @@ class Study:
     def refused(self) -> list[str]:
         """Return the errors of trials whose configuration was refused."""
         facts = (trial.user_attrs.get("refused") for trial in self.finished())
-        return [printable(said) for said in facts if said]
+        return [printable(fact) for fact in facts if fact]
 
     def result(self, name: str) -> tuple[dict[str, Any], Tuning]:
         """Return the best trial's configuration, and the facts of the tuning.
@@ -296,7 +296,7 @@ class Study:
         if not found:
             facts = [trial.user_attrs for trial in self.finished()]
             known = (each.get("error") or each.get("refused") for each in facts)
-            why = next((f": {printable(said)}" for said in known if said), "")
+            why = next((f": {printable(failure)}" for failure in known if failure), "")
             raise ConfigError(
                 f"no trial ended with a score on validation ({self.metric}), so there is nothing "
                 f"to choose{why}"
@@ -365,19 +365,19 @@ def _of_sqlite(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def _facts(job: Job, asked: StudyRequest) -> dict[str, Any]:
+def _facts(job: Job, study_request: StudyRequest) -> dict[str, Any]:
     """Return what is fixed for all trials of a study."""
     run_spec = job.run_specs[0]
     return {
         "model": [run_spec.model, run_spec.model_version, job.entry.origin.source_sha256],
-        "settings": dict(asked.request.overrides),
+        "settings": dict(study_request.request.overrides),
         "task": [run_spec.task, run_spec.task_version, run_spec.task_options],
         "data": run_spec.data_checksum,
         "budget": [run_spec.budget_pairs, run_spec.budget_seconds, run_spec.stop],
-        "seeds": list(asked.request.seeds),
+        "seeds": list(study_request.request.seeds),
         "device": run_spec.device,
-        "space": {name: asdict(drawn) for name, drawn in asked.space.items()},
-        "pruner": asked.pruner,
+        "space": {name: asdict(drawn) for name, drawn in study_request.space.items()},
+        "pruner": study_request.pruner,
     }
 
 

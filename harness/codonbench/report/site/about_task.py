@@ -73,7 +73,7 @@ class PageCurves(Frozen):
 def about_task(table: Table, task: Task | None, known: PageSources, *, folded: bool) -> PageTask:
     """Return what is known of a table's task; `task` is None where that is not installed."""
     audit, facts = known.audits.get(table.data_checksum), known.facts.get(table.data_checksum)
-    asked, target = getattr(task, "input", None), getattr(task, "target", None)
+    inputs, target = getattr(task, "input", None), getattr(task, "target", None)
     order = ("leak", "doubt", "row zero", "clear")
     findings = sorted(audit.findings if audit else (), key=lambda f: order.index(f.grade))
     return PageTask(
@@ -88,7 +88,7 @@ def about_task(table: Table, task: Task | None, known: PageSources, *, folded: b
             for note in getattr(task, "notes", ())
             if not any(own.says(note) for own in table.published)
         ),
-        input=input_words(asked) if isinstance(asked, Input) else "",
+        input=input_words(inputs) if isinstance(inputs, Input) else "",
         target=target_words(target) if isinstance(target, Target) else "",
         sizes=(audit.train, audit.validation, audit.test) if audit else (),
         folded=folded,
@@ -145,12 +145,12 @@ def curves_of(table: Table, board: Board) -> tuple[PageCurves, ...]:
     )
 
 
-def input_words(asked: Input) -> str:
+def input_words(spec: Input) -> str:
     """Return what an item is, in words."""
-    if asked.kind == "features":
-        return f"{asked.max_length:,} features a {asked.unit}"
+    if spec.kind == "features":
+        return f"{spec.max_length:,} features a {spec.unit}"
     parts = []
-    for part in asked.sequences:
+    for part in spec.sequences:
         lengths = f"{part.min_length:,}"
         if part.max_length > part.min_length:
             lengths += f" to {part.max_length:,}"
@@ -158,11 +158,11 @@ def input_words(asked: Input) -> str:
     return " and ".join(parts)
 
 
-def target_words(asked: Target) -> str:
-    """Return what is asked, in words."""
-    names = ", ".join(asked.names[:_MOST_NAMES]) + (
-        ", ..." if len(asked.names) > _MOST_NAMES else ""
+def target_words(target: Target) -> str:
+    """Return a description of the target."""
+    names = ", ".join(target.names[:_MOST_NAMES]) + (
+        ", ..." if len(target.names) > _MOST_NAMES else ""
     )
-    units = f" ({', '.join(asked.units)})" if asked.units else ""
-    one = {"classes": "class", "labels": "label", "quantities": "quantity"}[asked.kind]
-    return f"{len(asked.names)} {one if len(asked.names) == 1 else asked.kind}: {names}{units}"
+    units = f" ({', '.join(target.units)})" if target.units else ""
+    one = {"classes": "class", "labels": "label", "quantities": "quantity"}[target.kind]
+    return f"{len(target.names)} {one if len(target.names) == 1 else target.kind}: {names}{units}"

@@ -106,7 +106,7 @@ def untold(
     ranking: Ranking,
     table: TableItems | None,
     facts: ItemFacts | None,
-    told: Collection[str],
+    known: Collection[str],
     *,
     answered: bool,
 ) -> dict[str, str]:
@@ -116,7 +116,7 @@ def untold(
         ranking: Of the table.
         table: Its items; None where nothing is known of answers to them.
         facts: What its items are like, where somebody has described them.
-        told: The facts by which rows do have a score.
+        known: The facts by which rows do have a score.
         answered: Whether answers of any of its runs are at hand.
     """
     every = ""
@@ -135,7 +135,7 @@ def untold(
         every = "each seed draws its own test items"
     elif facts.lengths is None:
         every = "items are features, not sequences"
-    absent = [fact for fact in ("length", "GC", "likeness") if fact not in told]
+    absent = [fact for fact in ("length", "GC", "likeness") if fact not in known]
     if every or table is None or facts is None:
         return dict.fromkeys(absent, every)
     return {fact: _why(fact, table, facts) for fact in absent}
@@ -165,7 +165,7 @@ def _why(fact: str, table: TableItems, facts: ItemFacts) -> str:
 
 
 def answers(row: str, name: str, table: TableItems) -> RowAnswers | None:
-    """Return a row's answer to every question; None where it was not asked.
+    """Return a row's answer to every question; None if it has none.
 
     Args:
         row: Its id on the board.
@@ -176,14 +176,14 @@ def answers(row: str, name: str, table: TableItems) -> RowAnswers | None:
     if not own:
         return None
     runs = [own[seed] for seed in sorted(own)]
-    said = {"row": name, "items": table.items[:12], "seeds": tuple(sorted(own))}
+    common = {"row": name, "items": table.items[:12], "seeds": tuple(sorted(own))}
     if table.kind in ("classes", "labels"):
-        asked = [probabilities(run) for run in runs]
-        votes = sum(np.eye(odds.shape[1])[odds.argmax(axis=1)] for _, odds in asked)
-        targets = asked[0][0]
-        sure = np.mean([odds[np.arange(len(targets)), targets] for _, odds in asked], axis=0)
+        by_run = [probabilities(run) for run in runs]
+        votes = sum(np.eye(odds.shape[1])[odds.argmax(axis=1)] for _, odds in by_run)
+        targets = by_run[0][0]
+        sure = np.mean([odds[np.arange(len(targets)), targets] for _, odds in by_run], axis=0)
         return RowAnswers(
-            **said,
+            **common,
             answer=pack(np.asarray(votes).argmax(axis=1), "u1"),
             sure=pack(np.rint(255 * sure), "u1"),
         )
@@ -192,7 +192,7 @@ def answers(row: str, name: str, table: TableItems) -> RowAnswers | None:
     if table.kind == "scores":
         mean = mean.argsort(kind="stable").argsort(kind="stable") / max(1, len(mean) - 1)
     packed, low, high = _in_steps(mean)
-    return RowAnswers(**said, answer=packed, low=low, high=high)
+    return RowAnswers(**common, answer=packed, low=low, high=high)
 
 
 def _there(run: ItemOutputs) -> npt.NDArray[np.bool_]:
@@ -220,16 +220,16 @@ def questions(name: str, table: TableItems) -> Questions:
     facts = {
         fact: pack(own, "u1" if own.max() < 256 else "u4") for fact, own in table.facts.items()
     }
-    said = {"table": name, "items": table.items[:12], "kind": table.kind, "facts": facts}
+    common = {"table": name, "items": table.items[:12], "kind": table.kind, "facts": facts}
     targets = np.asarray(run.targets)
     if target.kind == "classes":
-        return Questions(**said, names=target.names, right=pack(targets, "u1"))
+        return Questions(**common, names=target.names, right=pack(targets, "u1"))
     item, column = np.nonzero(there)
     where = {"item": pack(item, "u4"), "column": pack(column, "u4")} if there.shape[1] > 1 else {}
     if run.targets is None:
-        return Questions(**said, **where, names=target.names, right=None)
+        return Questions(**common, **where, names=target.names, right=None)
     known = targets[item, column].astype(np.float64)
     if target.kind == "labels":
-        return Questions(**said, **where, names=target.names, right=pack(known, "u1"))
+        return Questions(**common, **where, names=target.names, right=pack(known, "u1"))
     right, low, high = _in_steps(known)
-    return Questions(**said, **where, names=target.names, right=right, low=low, high=high)
+    return Questions(**common, **where, names=target.names, right=right, low=low, high=high)

@@ -185,11 +185,11 @@ def wanted_files(
     compared = set()
     for table in board.shown:
         by = explained.get(table.task, "")
-        page, rest, answered, asked = build_table(table, board, runs, drawn_by, by, more, known)
+        page, rest, answered, question = build_table(table, board, runs, drawn_by, by, more, known)
         content |= dict([_data("tables", page.id, page)])
         content |= dict([_data("rest", page.id, rest)] if rest else [])
         content |= dict(_data("answers", own.row, own) for own in answered)
-        content |= dict([_data("questions", page.id, asked)] if asked else [])
+        content |= dict([_data("questions", page.id, question)] if question else [])
         compared |= {page.id} if page.compared else set()
     models = build_models(board, runs, known, compared)
     return content | dict(_data("models", own.id, own) for own in models)

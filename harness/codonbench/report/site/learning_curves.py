@@ -168,8 +168,8 @@ def _agrees(curve: SeedCurve, metric: str, record: RunRecord) -> bool:
     )
     if not (whole and same and curve.selected in curve.pairs):
         return False
-    told = curve.values[curve.pairs.index(curve.selected)]
-    said = record.validation_metrics.get(metric)
-    if told is None or said is None:
-        return told is None and said is None
-    return math.isclose(told, said, abs_tol=1e-5)
+    of_curve = curve.values[curve.pairs.index(curve.selected)]
+    of_record = record.validation_metrics.get(metric)
+    if of_curve is None or of_record is None:
+        return of_curve is None and of_record is None
+    return math.isclose(of_curve, of_record, abs_tol=1e-5)

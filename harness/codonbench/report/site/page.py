@@ -453,10 +453,10 @@ def build_table(
     more: tuple[str, ...],
     known: PageSources,
 ) -> tuple[PageTable, PageRest | None, tuple[RowAnswers, ...], Questions | None]:
-    """Return a table's data, and what lies in files of their own.
+    """Return a table's data, and the contents of its other files.
 
-    That is the rest of a long table's rows, each row's answers, and what was asked; None where
-    there is no such file.
+    These are the rest of a long table's rows, each row's answers, and the questions; None if there
+    is no such file.
 
     Args:
         table: Of the board.
@@ -477,9 +477,9 @@ def build_table(
         outputs = {name: replace(own, targets=None) for name, own in known.outputs.items()}
         known = replace(known, outputs=outputs)
     facts = known.facts.get(table.data_checksum)
-    asked = table_items(records, known.outputs, facts.values() if facts else {})
-    rows = tuple(_row(row, table, runs, drawn_by, metrics, known, asked) for row in both)
-    told = {fact for row in rows if row.items for fact in row.items.parts}
+    items = table_items(records, known.outputs, facts.values() if facts else {})
+    rows = tuple(_row(row, table, runs, drawn_by, metrics, known, items) for row in both)
+    parts = {fact for row in rows if row.items for fact in row.items.parts}
     answered = any(run in known.outputs for row in both for run in row.run_ids)
     texts = ("key", "task", "data", "control", "device", "stop")
     first_run = next(iter(records.values()))[0] if records else None
@@ -510,42 +510,42 @@ def build_table(
         no_gain="" if table.gain_over else shown(table.gain_words, 400),
         published=tuple(map(as_shown, table.published)),
         curves=curves_of(table, board),
-        kind="" if asked is None else asked.kind,
-        names=() if asked is None else tuple(map(shown, _names(asked))),
-        parts=_parts(table, asked),
-        untold=untold(ranking, asked, facts, told, answered=answered),
-        compared=asked is not None,
-        withheld=asked is not None and not asked.right,
+        kind="" if items is None else items.kind,
+        names=() if items is None else tuple(map(shown, _names(items))),
+        parts=_parts(table, items),
+        untold=untold(ranking, items, facts, parts, answered=answered),
+        compared=items is not None,
+        withheld=items is not None and not items.right,
         n_rest=len(rest),
         rows=first,
     )
     more_rows = PageRest(table=page.id, rows=rest) if rest else None
-    if asked is None:
+    if items is None:
         return page, more_rows, (), None
-    said = (answers(row.id, ids[row.id], asked) for row in both)
-    return page, more_rows, tuple(own for own in said if own), questions(page.id, asked)
+    answered_rows = (answers(row.id, ids[row.id], items) for row in both)
+    return page, more_rows, tuple(own for own in answered_rows if own), questions(page.id, items)
 
 
-def _parts(table: Table, asked: TableItems | None) -> dict[str, tuple[Part, ...]]:
+def _parts(table: Table, items: TableItems | None) -> dict[str, tuple[Part, ...]]:
     kept = table.figures.by_item if table.figures else None
     if kept is not None:
         return kept.parts
-    return {} if asked is None else dict(asked.parts)
+    return {} if items is None else dict(items.parts)
 
 
 def _row_items(
-    row: Row, table: Table, asked: TableItems | None, known: PageSources
+    row: Row, table: Table, items: TableItems | None, known: PageSources
 ) -> RowItems | None:
     kept = table.figures.by_item if table.figures else None
     if kept is not None:
         return kept.rows.get(row.id)
-    if asked is None:
+    if items is None:
         return None
-    return row_items(row.id, asked, table.ranking.metric, known.metrics)
+    return row_items(row.id, items, table.ranking.metric, known.metrics)
 
 
-def _names(asked: TableItems) -> tuple[str, ...]:
-    target = next(iter(next(iter(asked.outputs.values())).values())).task.target
+def _names(items: TableItems) -> tuple[str, ...]:
+    target = next(iter(next(iter(items.outputs.values())).values())).task.target
     return ("absent", "present") if target.kind == "labels" else target.names
 
 
@@ -583,7 +583,7 @@ def _row(
     drawn_by: Mapping[str, str],
     metrics: tuple[str, ...],
     known: PageSources,
-    asked: TableItems | None,
+    items: TableItems | None,
 ) -> PageRow:
     records = [runs[run_id] for run_id in row.run_ids]
     name = row_id(records[0])
@@ -617,7 +617,7 @@ def _row(
         tuned_seconds=None if row.tuning is None else row.tuning.seconds,
         tuned_on=None if row.tuning is None else row.tuning.device,
         day=_day(row, runs, known),
-        items=_row_items(row, table, asked, known),
+        items=_row_items(row, table, items, known),
         withheld=not known.withheld.isdisjoint(row.run_ids),
         devices=tuple(shown(device) for device in row.devices),
         notes=tuple(shown(note, 400) for note in row.notes),
@@ -648,11 +648,11 @@ def _same(contrast: Contrast, row: Row) -> bool:
 def about_model(record: RunRecord) -> dict[str, str]:
     """Return what a model's author says of it, cut to what fits a page."""
     info = record.info
-    said = {
+    facts = {
         "summary": info.summary,
         "authors": ", ".join(info.authors),
         "licence": info.licence,
         "reference": info.reference,
         "pretrained_on": record.pretrained_on,
     }
-    return {name: shown(text, 400) for name, text in said.items() if text}
+    return {name: shown(text, 400) for name, text in facts.items() if text}
