@@ -260,6 +260,12 @@ def test_a_module_that_registers_nothing(install):
     assert is_contained(file, name="perceptron", says=says)
 
 
+def test_a_network_alone_is_told_how_it_becomes_a_model(install):
+    file = install("from torch import nn\n\nclass Perceptron(nn.Module):\n    'A perceptron.'\n")
+    says = "its torch.nn.Module, def my_model(task): return Perceptron(...), and above it the line "
+    assert is_contained(file, name="perceptron", says=says)
+
+
 def test_the_traceback_is_there_for_the_asking(install):
     install("def fetch():\n    raise RuntimeError('no licence for perceptron')\nfetch()\n")
     for words in (("plugins",), ("run", "--model", "perceptron")):

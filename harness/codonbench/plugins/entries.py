@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -173,6 +174,17 @@ class Kind:
         for preset, values in plugin.presets.items() if self.name == "model" else ():
             settings = MappingProxyType(dict(values))
             yield self.entry(preset, origin, file, plugin, settings, version=version)
+
+
+def networks_in(module: ModuleType) -> list[str]:
+    """Return the names of the `torch.nn.Module` classes that a module defines."""
+    torch: Any = sys.modules.get("torch")
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    ]
+    return [cls.__name__ for cls in own if torch and issubclass(cls, torch.nn.Module)]
 
 
 # Where a plugin comes from

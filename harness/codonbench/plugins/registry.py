@@ -36,6 +36,7 @@ from codonbench.plugins.entries import (
     ProtocolEntry,
     TaskEntry,
     check_hooks,
+    networks_in,
 )
 from codonbench.plugins.failures import Failure, describe_failure, place
 from codonbench.plugins.selection import Candidate, Selection
@@ -265,7 +266,14 @@ class Registry:
     def refuse_empty(self, module: ModuleType, candidate: Candidate) -> None:
         """Note as a failure that a module registers nothing, and what its classes lack."""
         lacks = [reason for kind in KINDS for reason in kind.bases_in(module)]
+        networks = networks_in(module)
         with self.contain(candidate):
+            if networks and not lacks:
+                raise PluginError(
+                    "registers nothing; add a function that returns its torch.nn.Module, "
+                    f"def my_model(task): return {networks[-1]}(...), and above it the line "
+                    '@codonbench.model(encoding="symbol_onehot")'
+                )
             raise PluginError(
                 f"registers nothing{''.join(f'; {reason}' for reason in lacks)}; expected a class "
                 "that extends codonbench.Model, Estimator, Reference, Task, Metric or Encoding, a "
