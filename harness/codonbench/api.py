@@ -6,7 +6,6 @@ The command line goes the same way: see `execution.executor`.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
 import warnings
@@ -276,25 +275,42 @@ def audit_data(
 
 @contextmanager
 def _saved(*data: str | Path | DataFrame) -> Iterator[list[str]]:
-    """Write pandas tables to files, which faults are then named by without their folder.
+    """Write pandas tables to files; a fault names the table and its row, not file and line.
 
     Raises:
         ConfigError: One is neither a path nor a pandas table.
     """
     with TemporaryDirectory() as folder:
-        paths = []
+        paths, frames = [], {}
         for i, each in enumerate(data):
-            if not isinstance(each, str | Path):
-                if not hasattr(each, "to_csv"):
-                    kind = type(each).__name__
-                    raise ConfigError(f"data is a {kind}; expected a path or a pandas table")
-                each.to_csv(each := Path(folder, f"frame{i or ''}.csv"), index=False)
-            paths.append(str(each))
+            if isinstance(each, str | Path):
+                paths.append(str(each))
+                continue
+            if not hasattr(each, "to_csv"):
+                kind = type(each).__name__
+                raise ConfigError(f"data is a {kind}; expected a path or a pandas table")
+            paths.append(str(Path(folder, f"frame{i or ''}.csv")))
+            each.to_csv(paths[-1], index=False)
+            frames[paths[-1]] = each
         try:
             yield paths
         except UsageError as error:
-            error.args = (str(error).replace(f"{folder}{os.sep}", ""),)
+            said = str(error)
+            for path, frame in frames.items():
+                number = paths.index(path) + 1
+                table = "the pandas table" if len(data) == 1 else f"pandas table {number}"
+                at = partial(_row_of, frame, table, path)
+                said = re.sub(rf"{re.escape(path)}(?:, line (\d+))?", at, said)
+            error.args = (said,)
             raise
+
+
+def _row_of(frame: DataFrame, table: str, path: str, found: re.Match[str]) -> str:
+    """Return a table's name, and the row that the line of its file holds."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        a_line_each = sum(1 for _ in file) == len(frame) + 1  # not where cells have line breaks
+    is_row = a_line_each and found[1] not in (None, "1")
+    return f"{table}, row {frame.index[int(found[1]) - 2]}" if is_row else table
 
 
 def subject_of(

@@ -286,15 +286,32 @@ def test_a_pandas_table_without_a_target_is_told_of_in_python():
 
 
 @pytest.mark.parametrize(
-    ("label", "words"),
-    [("", r"^frame\.csv, line 3, column 'kind': got an empty cell"), (None, "data is a list")],
+    ("cells", "words"),
+    [
+        ({"kind": ["a", "", "b"]}, r"^the pandas table, row y, column 'kind': got an empty cell"),
+        ({"kind": list("aab"), "dna": ["AC\nGT"] * 3}, r"^the pandas table, column 'dna': got "),
+        (
+            {"kind": list("aab"), "sort": list("aab")},
+            r"^the pandas table: not clear which column is the target",
+        ),
+        (None, "data is a list"),
+    ],
 )
-def test_what_is_no_pandas_table_that_can_be_used_is_named(label, words):
+def test_what_is_no_pandas_table_that_can_be_used_is_named(cells, words):
     import pandas as pd
 
-    frame = pd.DataFrame({"dna": ["ACGT", "ACGA", "ACGC"], "kind": ["a", label, "b"]})
+    frame = pd.DataFrame({"dna": ["ACGT", "ACGA", "ACGC"], **(cells or {})}, index=list("xyz"))
     with pytest.raises(UsageError, match=words):
-        codonbench.run("majority", data=[frame] if label is None else frame)
+        codonbench.run("majority", data=[frame] if cells is None else frame)
+
+
+def test_a_row_of_one_of_several_pandas_tables_is_named(tmp_path):
+    import pandas as pd
+
+    train, test = (pd.DataFrame({"dna": ["ACGT", "AC-A"], "kind": ["a", "b"]}) for _ in "ab")
+    train["dna"] = ["ACGT", "ACGA"]
+    with pytest.raises(UsageError, match=r"^pandas table 2, row 1, column 'dna': got '-'"):
+        codonbench.audit_data(train, test)
 
 
 def test_a_model_is_checked_on_a_table(bench, table):
