@@ -166,7 +166,7 @@ def run(
         if options.on != "local":
             from codonbench.execution.cluster import made_on
 
-            outcomes = made_on(executor, options, request, _OfData(options))
+            outcomes = made_on(executor, options, request, _OfData())
             made = [outcome.record for outcome in outcomes]
             _insist_on_end(made)
             seeds = request.seeds
@@ -177,7 +177,6 @@ def run(
             job = executor.prepare(due)
             _warn_of_data(job)
             records = [outcome.record for outcome in executor.outcomes(job, due)]
-            _lay_audit(job, options)
             _insist_on_end(records)
             found += sorted(records, key=lambda record: request.seeds.index(record.seed))
             due = executor.twin(job, due)
@@ -368,14 +367,10 @@ def _check(further: Mapping[str, Any], given: bool, file: Path | None) -> None:
 
 
 class _OfData(Listener):
-    """Warns of the data of runs on a cluster, and lays their audits beside the board."""
-
-    def __init__(self, options: RunOptions) -> None:
-        self._options = options
+    """Warns of the data of runs on a cluster."""
 
     def planned(self, index: int, job: Job) -> None:
         _warn_of_data(job)
-        _lay_audit(job, self._options)
 
 
 def _warn_of_data(job: Job) -> None:
@@ -397,14 +392,6 @@ def _level_outside() -> int:
     while frame.f_back is not None and frame.f_code.co_filename in (__file__, contextlib.__file__):
         frame, level = frame.f_back, level + 1
     return level
-
-
-def _lay_audit(job: Job, options: RunOptions) -> None:
-    """Lay the audit of a table of one's own where the board of the runs finds it."""
-    if job.run_specs[0].is_own_table:
-        from codonbench.leakage.own_table import lay_beside
-
-        lay_beside(options.results, job.dataset)
 
 
 def _insist_on_end(records: Iterable[RunRecord]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from codonbench.cli import progress
 from codonbench.cli.bars import TimeLeft
 from codonbench.cli.progress import ClusterDisplay, RunDisplay
-from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
+from codonbench.contracts.run_spec import RunRequest, configure
 from codonbench.execution.run import Outcome
 
 
@@ -143,7 +143,7 @@ def test_runs_on_a_cluster_share_a_bar_whose_time_left_is_by_those_that_were_mad
     asked = {"model": "mlp-64", "task": "dipeptide", "seeds": "0-3"}
     request = configure(RunRequest, asked, {}, "test")
     job = toys.job("mlp-64", seeds=request.seeds)
-    with ClusterDisplay([request], RunOptions(on="ray"), lines=None) as display:
+    with ClusterDisplay([request], lines=None) as display:
         display.planned(0, job)
         display.finished(job, Outcome(record, reused=True))
         (bar,) = display._progress.tasks

@@ -22,7 +22,7 @@ from rich.progress import (
 
 from codonbench.cli.bars import Lines, TimeLeft, TimeLeftColumn, rest
 from codonbench.cli.console import ending, messages, say
-from codonbench.contracts.run_spec import MOST_PAIRS, RunOptions, RunRequest, RunSpec
+from codonbench.contracts.run_spec import MOST_PAIRS, RunRequest, RunSpec
 from codonbench.data.splits import cut_in_words, folds_in_words
 from codonbench.execution.executor import Follower, Listener
 from codonbench.execution.prepare import Job
@@ -261,16 +261,13 @@ class ClusterDisplay(Listener):
 
     Args:
         requests: What is asked.
-        options: Where and how.
         lines: As for `RunDisplay`.
     """
 
-    def __init__(
-        self, requests: Sequence[RunRequest], options: RunOptions, *, lines: TextIO | None
-    ) -> None:
+    def __init__(self, requests: Sequence[RunRequest], *, lines: TextIO | None) -> None:
         self._runs = [len(request.seeds) for request in requests]
         self._told: set[int] = set()
-        self._results, self._lines = options.results, lines
+        self._lines = lines
         self._console = messages()
         began = time.monotonic()
         self._progress_lines = Lines(began)
@@ -303,16 +300,14 @@ class ClusterDisplay(Listener):
         self._runs[index] = runs + (0 if index not in self._told else self._runs[index])
         self._told.add(index)  # a second time for its random twin
         self._progress.update(self._bar, total=sum(self._runs))
-        if self._lines is None:
-            for line in _introduction(job):
-                say(line, console=self._console)
+        if self._lines is not None:
+            return
+        for line in _introduction(job):
+            say(line, console=self._console)
         if job.run_specs[0].is_own_table:
             from codonbench.cli.audit_data import remark_on_data
-            from codonbench.leakage.own_table import lay_beside
 
-            if self._lines is None:
-                say(remark_on_data(job.dataset), console=self._console)
-            lay_beside(self._results, job.dataset)
+            say(remark_on_data(job.dataset), console=self._console)
 
     def remark(self, sentence: str) -> None:
         """Say something above the bar."""

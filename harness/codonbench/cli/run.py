@@ -112,33 +112,27 @@ def run(
         executor.get_ready(request)  # an environment that is built draws a bar of its own
         with messages().status("reading the data"):
             job = executor.prepare(request)
-        is_own_table = job.run_specs[0].is_own_table
-        if is_own_table and not as_json:
+        if job.run_specs[0].is_own_table and not as_json:
             from codonbench.cli.audit_data import remark_on_data
 
             say(remark_on_data(job.dataset))
         yield from executor.outcomes(job, request, follow)
-        if is_own_table:
-            from codonbench.leakage.own_table import lay_beside
-
-            lay_beside(options.results, job.dataset)
         if (twin := executor.twin(job, request)) is not None:
             say("the same, randomly initialised, so that the gain of pretraining is known:")
             yield from run_one(twin)
 
-    entries = []
+    entries, records = [], []
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results
         if options.on != "local":
             wanted = [request] if chosen is None else list(chosen.requests)
             entries = suites.run_at_once(wanted, executor, options, lines)
             if chosen is None and (error := entries[0].error) is not None:
                 raise error
-            records = [outcome.record for entry in entries for outcome in entry.outcomes]
         elif chosen is None:
             records = [outcome.record for outcome in run_one(request)]
         else:
             entries = suites.run_suite(chosen, run_one)
-            records = [outcome.record for entry in entries for outcome in entry.outcomes]
+    records += [outcome.record for entry in entries for outcome in entry.outcomes]
     if records and not as_json:
         from codonbench.cli.board_tables import print_tables_of  # takes a second: SciPy
 

@@ -143,7 +143,7 @@ def run_at_once(
     from codonbench.execution.cluster import run_on
 
     entries = [SuiteEntry(request) for request in requests]
-    with ClusterDisplay(requests, options, lines=lines) as display:
+    with ClusterDisplay(requests, lines=lines) as display:
         for index, outcome in run_on(executor, options, requests, display):
             if isinstance(outcome, BenchError):
                 entries[index].problem, entries[index].error = str(outcome), outcome

@@ -30,7 +30,7 @@ from codonbench.contracts.base import DeviceKind
 from codonbench.contracts.run_record import RunRecord, describe_harness, hash_trajectory
 from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec, configure
 from codonbench.errors import BenchError, ClusterError, ConfigError, WorkerError
-from codonbench.execution.executor import Executor, Listener
+from codonbench.execution.executor import Executor, Listener, lay_audit
 from codonbench.execution.machine import LOOK_AGAIN, cores
 from codonbench.execution.node import Made, Node, Order, Packed, digest, packed
 from codonbench.execution.parts import Parts
@@ -635,6 +635,7 @@ class ClusterRuns:
             request, _ = with_preset(request)
             job = self.executor.prepare(request, self.cluster.device(request.device))
             self.listener.planned(index, job)
+            lay_audit(job, self.options.results)
             if (twin := self.executor.twin(job, request)) is not None:
                 self._requests.appendleft((index, twin))
             if issubclass(job.entry.cls, Reference):  # computed at once, here

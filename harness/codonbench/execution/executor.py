@@ -372,6 +372,7 @@ class Executor:
             for outcome in chain.from_iterable(map(wholes.take, made)):
                 follower.finished(outcome)
                 yield outcome
+        lay_audit(job, options.results)
 
     def confinement(self, job: Job) -> Confinement:
         """Return how far a job's runs are kept apart, for the record."""
@@ -417,6 +418,14 @@ class Executor:
             insist_on_own(own := parts_of(file), file.parent)
             parts += own
         return Sandbox(readable=(*_absolute(files), *parts), hidden=tuple(hidden))
+
+
+def lay_audit(job: Job, results: Path) -> None:
+    """Copy the audit of a user's own table, if one is stored, to where the board looks for it."""
+    if job.run_specs[0].is_own_table:
+        from codonbench.leakage.own_table import lay_beside
+
+        lay_beside(results, job.dataset)
 
 
 def _how_memory_is_held() -> str:
