@@ -361,6 +361,7 @@ def test_replicates_of_a_quantity_give_the_tables_ceiling(bench, tmp_path):
         answer = bench(*words, f"replicates={odd}")
         assert answer.code == 2
         assert "replicates" in answer.err
+    assert "expected r,n" in bench(*words, "replicates=0.8").err
 
 
 def test_replicates_of_classes_are_refused(bench, table):

@@ -91,6 +91,13 @@ class TableOptions(TaskOptions):
         """Accept a column whose name is a number."""
         return str(value) if isinstance(value, int | float) else value
 
+    @field_validator("replicates", mode="before")
+    @classmethod
+    def _two(cls, value: Any) -> Any:  # after `_several`: pydantic calls the last of them first
+        if isinstance(value, tuple | list) and len(value) != 2:
+            raise ValueError("expected r,n: a correlation and over how many items, as in 0.85,400")
+        return value
+
     @field_validator("sequence", "features", "target", "classes", "replicates", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
