@@ -1,12 +1,15 @@
 """`bench new`: a project that is ready to install, and whose own tests pass as written."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from codonbench.plugins.discovery import load_registry
 
 PROJECTS = {
     "model": ("rival", "codonbench-rival", "RivalModel"),
@@ -74,6 +77,13 @@ def test_no_placeholder_is_left(project, kind):
         assert "$" not in left, path
     workflow = (folder / ".github/workflows/test.yml").read_text()
     assert "python-version: ${{ matrix.python }}" in workflow
+
+
+def test_the_tasks_next_step_makes_its_row_zero(project):
+    folder, answer = project("task")
+    model = re.search(r"--model (\S+)", answer.out)[1]
+    assert load_registry().models[model].cls.info.role == "reference"
+    assert f"--model {model}" in (folder / "README.md").read_text()
 
 
 def test_the_metrics_readme_gives_the_trust_without_which_no_command_loads_it(project):

@@ -144,11 +144,11 @@ def _check(kind: str, name: str) -> None:
 
 
 def _neighbours(registry: Registry) -> dict[str, str]:
-    """Return a model and a score of classes that are there to go with a new task."""
+    """Return a model that takes any sequences, and a score of classes, to go with a new task."""
     models = (
         name
         for name, entry in sorted(registry.models.items())
-        if str(getattr(entry.cls, "encoding", "")).startswith("symbol_")
+        if entry.cls.info.role == "reference" and getattr(entry.cls, "encoding", "") == "items"
     )
     scores = (
         name
