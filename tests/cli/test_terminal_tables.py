@@ -23,6 +23,12 @@ def test_the_run_just_made_speaks_for_its_row(run, board):
     assert row[3] == "0/1"
 
 
+def test_a_row_whose_parameters_nothing_counts_has_a_dash_there(run):
+    answer = run("--model", "count-table", "--seeds", "0")
+    (row,) = [words for words in lines(answer) if "count-table" in words]
+    assert row[-1] == "-"
+
+
 def test_runs_with_another_budget_are_not_ranked_with_it(bench, board):
     words = ("run", *MLP, "--pairs", "1000", "--results", "results", "--against", board)
     answer = bench(*words)

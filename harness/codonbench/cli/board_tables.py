@@ -27,6 +27,7 @@ from codonbench.ranking.rows import (
     NONE,
     figure_text,
     name_text,
+    parameters_text,
     rank_text,
     ratio_text,
     score_text,
@@ -212,9 +213,7 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
     statistic = "mean" if primary.statistic == "mean" else "median"
     console.print(f"\n{visible(table.title)}; {statistic}s over seeds")
     console.print(grid)
-    if left_out:
-        how = "a wider terminal shows all, as does '| cat'"
-        say(f"left out: {', '.join(left_out)}; {how}", console=console)
+    _say_left_out(left_out)
     if len(ranked) < len(table.rows):
         say(f"{len(table.rows) - len(ranked):,} more rows", console=console)
     if table.gain_words and "gain" in (header for header, _ in columns):
@@ -223,11 +222,17 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
         say(note, console=console)
 
 
+def _say_left_out(columns: Sequence[str]) -> None:
+    if columns:
+        how = "a wider terminal shows all, as does '| cat'"
+        say(f"left out: {', '.join(columns)}; {how}", console=output())
+
+
 def print_curves(curves: Curves) -> None:
     """Print learning curves as a table.
 
     Where the window is too narrow intervals go first, then sizes between the least and the
-    greatest.
+    greatest; a line says what is left out.
     """
     from codonbench.report.markdown import curve_cells  # which loads what writes pages
 
@@ -253,6 +258,10 @@ def print_curves(curves: Curves) -> None:
         "each size"
     )
     console.print(grid)
+    bare = [curve_cells(curves, intervals=shown) for shown in (True, False)]
+    absent = ["intervals"] if not intervals and bare[0] != bare[1] else []
+    absent += [f"size {size:,}" for size in curves.sizes if f"{size:,}" not in headings]
+    _say_left_out(absent)
     if curves.row_zero:
         most = f"{curves.sizes[-1]:,}{each}" if curves.per_class else "all of them"
         say(f"row zero: {visible(curves.row_zero)} with {most}", console=console)
@@ -395,7 +404,7 @@ def _columns(table: Table, intervals: _Intervals, parameters: bool) -> list[_Col
         ("model", _name),
         *([] if ranking.success is None else [("success", success)]),
         *figures,
-        *([("parameters", lambda row: f"{row.parameters:,}")] if parameters else []),
+        *([("parameters", lambda row: parameters_text(row.parameters))] if parameters else []),
     ]
 
 

@@ -90,7 +90,7 @@ def facts(record: RunRecord, task: Task | None) -> Table:
         "task": f"{record.task} on {record.dataset.source}{simulated}",
         **({"about it": " ".join(record.dataset.notes)} if record.dataset.notes else {}),
         "seed": ", ".join(filter(None, (str(record.seed), record.run_spec.part))),
-        "parameters": f"{record.parameters:,}",
+        "parameters": f"{record.parameters:,}" if record.parameters else "-",
         counted: f"{record.pairs:,} of {_budget(record.run_spec)}",
         **({"taken up again": _places(record.resumed, counted)} if record.resumed else {}),
         "machine": f"{machine.device_name}; torch {machine.torch}; threads: {machine.threads}",

@@ -459,6 +459,11 @@ NONE = "-"
 """Stands where there is nothing to show, or nothing that applies."""
 
 
+def parameters_text(parameters: int) -> str:
+    """Return a number of trainable parameters; ``-`` for none, as where nothing counts them."""
+    return f"{parameters:,}" if parameters else NONE
+
+
 def rank_text(row: Row) -> str:
     """Return ``3``, ``3?`` in doubt; ``-`` for a contestant without, nothing for a reference."""
     unranked = NONE if row.role == "contestant" else ""

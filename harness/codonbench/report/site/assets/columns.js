@@ -26,7 +26,7 @@ codonbench.columns = (table) => {
     { name: "seeds", title: "Seeds", hint: "Runs counted", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
     ...table.columns.slice(table.leading).map((column) => ({ ...metric(column), more: table.leading > 1 })),
     has("restricted_mean") && { more: true, name: "restricted_mean", title: "Restricted mean", hint: `Mean of ${title(table.span)}, runs that never got there count with the whole budget`, kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), words.whole) },
-    { name: "parameters", title: "Parameters", hint: "Trainable parameters, as reported by the worker", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
+    { name: "parameters", title: "Parameters", hint: "Trainable parameters, as reported by the worker", kind: "number", value: (row) => row.parameters, cell: (row) => [row.parameters ? words.whole(row.parameters) : "–"] },
     { more: true, name: "seconds", title: "s / run", hint: "Median training time of a run, if all ran on one device", kind: "number", value: (row) => row.seconds, cell: (row) => [row.seconds == null ? "" : d3.format(".2~f")(row.seconds)] },
     { name: "notes", title: "Notes", hint: "Flags and remarks", kind: "text", value: (row) => row.notes.join("; "), cell: (row) => [row.notes.join("; ")] },
   ].filter(Boolean);

@@ -50,7 +50,7 @@ codonbench.rows = (() => {
     const entries = [
       ["About", row.about.summary], ["Authors", row.about.authors], ["Reference", row.about.reference], ["Licence", row.about.licence], ["Pretrained on", row.about.pretrained_on],
       ["Model", element("a", { href: codonbench.address.to({ model: row.label }) }, "all tasks of this model, and how to repeat its rows")],
-      ["Version", row.version], ["Configuration", row.config], ["Parameters, as reported by the worker", words.whole(row.parameters)], ["Devices", row.devices.join(", ")],
+      ["Version", row.version], ["Configuration", row.config], ["Parameters, as reported by the worker", row.parameters ? words.whole(row.parameters) : "–"], ["Devices", row.devices.join(", ")],
       ["Clean", row.clean], ...beside, ["Notes", row.notes.join("; ")],
     ].filter(([, text]) => text);
     return element("dl", { class: "facts" }, ...entries.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text instanceof Node ? text : element("bdi", {}, text)))));
