@@ -1,5 +1,6 @@
 """Commands that plugins add: listed, loaded when called, switched off, and named where broken."""
 
+import json
 import sys
 
 import pytest
@@ -38,6 +39,16 @@ def test_a_plugins_command_is_listed_helped_and_run(bench, add):
     assert "Say hello." in bench("--help").out
     assert "--name" in bench("greet", "-h").out
     assert bench("greet", "--name", "codon").out == "hello codon\n"
+
+
+def test_commands_are_listed_with_the_plugins_and_none_is_loaded(bench, add):
+    add("raise SystemExit(9)", trusted=False)
+    listed = bench("plugins")
+    assert listed.code == 0, listed.err
+    assert "commands of greeter 1.0: greet\n" in listed.out
+    found = json.loads(bench("plugins", "--json").out)["commands"]
+    assert [each["module"] for each in found if each["name"] == "greet"] == ["greeter"]
+    assert "greeter" not in bench("plugins", "-p", "no:greeter").out
 
 
 def test_a_strangers_command_is_imported_only_where_he_is_trusted(bench, add):

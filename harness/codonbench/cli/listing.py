@@ -18,11 +18,13 @@ from codonbench.cli.options import (
     PluginsDirOption,
     debug,
     load_plugins,
+    selection,
     survey_plugins,
 )
 from codonbench.errors import UnknownNameError
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
+from codonbench.plugins.selection import Candidate
 from codonbench.records.files import plain_json
 
 _Row = dict[str, Any]
@@ -95,7 +97,7 @@ def plugins(
         bool, typer.Option("--json", help="Print one JSON document, presets and all.")
     ] = False,
 ) -> None:
-    """List all plugins, and those that failed to load; exit 1 if any failed.
+    """List all plugins, the commands they add, and those that failed to load; exit 1 if any failed.
 
     Each plugin belongs to a distribution and has its own version. --debug adds the
     traceback of each failure.
@@ -107,9 +109,20 @@ def plugins(
         typer.echo(plain_json(json.dumps(_document(registry, rows), indent=1)))
     else:
         _print_loaded(rows)
+        for owner, found in groupby(_added_commands(), lambda c: (c.distribution, c.version)):
+            names = ", ".join(command.point for command in found)
+            say(f"commands of {' '.join(owner)}: {names}", console=output())
         _print_missing(registry)
     if registry.failures or registry.clashes:
         raise typer.Exit(FAILED)
+
+
+def _added_commands() -> list[Candidate]:
+    """Return the commands that plugins add, those of one distribution beside one another."""
+    from codonbench.cli.main import SUMMARIES, commands
+
+    points = (point for name, point in commands(selection().off).items() if name not in SUMMARIES)
+    return sorted(map(Candidate.of, points), key=lambda c: (c.distribution, c.version, c.point))
 
 
 def _rows(registry: Registry) -> list[_Row]:
@@ -144,6 +157,15 @@ def _document(registry: Registry, rows: Sequence[_Row]) -> _Row:
     return {
         "schema_version": 1,
         "plugins": rows,
+        "commands": [
+            {
+                "name": command.point,
+                "distribution": command.distribution,
+                "distribution_version": command.version,
+                "module": command.module,
+            }
+            for command in _added_commands()
+        ],
         "failures": failures,
         "clashes": [str(clash) for clash in registry.clashes],
         "switched_off": registry.switched_off,
