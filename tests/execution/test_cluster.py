@@ -270,7 +270,7 @@ def test_a_shared_folder_that_a_node_cannot_make_costs_checkpoints_and_is_said(
     options = order.options.model_copy(update=shared)
     made = node.serve(order.model_copy(update={"options": options}), data, files)
     assert made.record
-    assert [said for said in made.said if "file/folder: Not a directory" in said]
+    assert [remark for remark in made.remarks if "file/folder: Not a directory" in remark]
 
 
 def test_a_node_with_other_code_says_so_and_makes_nothing(on_cluster, node):

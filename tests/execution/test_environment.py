@@ -56,7 +56,7 @@ def test_each_plugin_has_its_versions_with_ours_behind(tmp_path, shop, monkeypat
         asked = needs(tmp_path, need)
         assert "tinypack" in conflict(asked)
         steps = []
-        found[need] = environment_for(asked, folder, offline=False, tell=steps.append)
+        found[need] = environment_for(asked, folder, offline=False, show=steps.append)
         named = {"tinypack<2": "1.0", "tinypack>=2": "2.0"}[need]
         said = ["resolving what it needs", f"installing 1 package: tinypack=={named}"]
         assert [step.words for step in steps] == said
@@ -69,7 +69,7 @@ def test_each_plugin_has_its_versions_with_ours_behind(tmp_path, shop, monkeypat
     assert [lock.packages for lock in locks] == [("tinypack==1.0",), ("tinypack==2.0",)]
     for file in shop.iterdir():  # nothing is to be had any more
         file.unlink()
-    again = environment_for(needs(tmp_path, "tinypack<2"), folder, offline=True, tell=steps.append)
+    again = environment_for(needs(tmp_path, "tinypack<2"), folder, offline=True, show=steps.append)
     assert len(steps) == 2  # nothing is built
     assert again == found["tinypack<2"]
     assert built(locks[1], "mine.py", folder, offline=True) == found["tinypack>=2"][0]
@@ -137,7 +137,7 @@ def test_what_uv_says_of_downloads_is_how_far_it_has_come():
         "   Building docopt==0.6.2\n",
         " Downloaded numpy\n",
     ):
-        downloads.hear(line)
+        downloads.read_line(line)
     assert steps == [
         Step("downloading numpy, 17.4 MiB", 0.0, 17.4),
         Step("downloading torch, 1536.0 MiB", 0.0, 1553.4),

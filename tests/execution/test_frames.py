@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from codonbench.execution import process
-from codonbench.execution.worker import Ask, Told, pack, unpack, unpack_spoken
+from codonbench.execution.worker import Ask, Reply, pack, unpack, unpack_to_worker
 from codonbench.protocols.referee import Instructions, Shown
 
 MOST = 1_000
@@ -124,10 +124,10 @@ def test_an_array_that_is_not_there_is_refused(number):
 
 def test_integers_travel_in_as_few_bytes_as_hold_them_and_an_array_travels_once():
     index = np.arange(200)
-    told = Told(instructions=(Instructions(None, False, index, index),) * 2)
+    told = Reply(instructions=(Instructions(None, False, index, index),) * 2)
     header, body = _frame(pack(told))
     assert len(body) == 200
-    for instructions in unpack_spoken((header, body)).instructions:
+    for instructions in unpack_to_worker((header, body)).instructions:
         assert instructions.index.dtype == np.int64
         assert np.array_equal(instructions.index, index)
         assert np.array_equal(instructions.targets, index)

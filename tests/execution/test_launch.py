@@ -34,7 +34,7 @@ def begin(tmp_path, monkeypatch):
         (tmp_path / "inside.py").write_text(PRELUDE + code)
         process = launch("inside", **options)
         begun.append(process)
-        process.inbox = Inbox(process.speaks)
+        process.inbox = Inbox(process.incoming)
         assert process.inbox.wait(60)[0] == b"there"
         return process
 
@@ -187,7 +187,7 @@ def test_the_parent_needs_no_torch():
 def test_a_worker_that_tests_fork_stands_as_one_that_is_started(request):
     def stands():
         worker = launch("codonbench.execution.worker")
-        Inbox(worker.speaks).wait(60)
+        Inbox(worker.incoming).wait(60)
         seen = Path(f"/proc/{worker.pid}")
         files = [str(file.readlink()) for file in (seen / "fd").iterdir()]
         pipes = sum(file.startswith("pipe:") for file in files)

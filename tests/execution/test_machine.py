@@ -42,7 +42,7 @@ def test_where_no_nvidia_driver_is_seen_auto_asks_nobody(monkeypatch):
 
 def test_without_torch_here_what_a_worker_has_told_of_the_gpu_is_believed(monkeypatch):
     told = torch_facts(gpu=False).model_copy(update={"gpu_name": "a GPU"})
-    monkeypatch.setattr(this_machine, "_told", [])
+    monkeypatch.setattr(this_machine, "_torch_facts", [])
     monkeypatch.delitem(this_machine.sys.modules, "torch")
     this_machine.note_facts(told)
     assert this_machine.facts_here(gpu=True) == told

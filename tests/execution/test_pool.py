@@ -544,13 +544,13 @@ class HeldBack:
 
     def __init__(self, states, sign):
         self._process, self._sign, self.asks = launch_worker(states), sign, threading.Event()
-        self.hears = self._process.hears
-        self.speaks, self._ours = os.pipe()
-        os.set_blocking(self.speaks, False)
+        self.outgoing = self._process.outgoing
+        self.incoming, self._ours = os.pipe()
+        os.set_blocking(self.incoming, False)
         threading.Thread(target=self._pass_on, daemon=True).start()
 
     def _pass_on(self):
-        inbox, held = Inbox(self._process.speaks), []
+        inbox, held = Inbox(self._process.incoming), []
         with suppress(EOFError, OSError):
             while True:
                 frame = framed(*inbox.wait())

@@ -69,13 +69,13 @@ class Inside:
 
     def __init__(self, process):
         self.process = process
-        self._inbox = Inbox(process.speaks)
+        self._inbox = Inbox(process.incoming)
 
     def heard(self):
         return json.loads(self._inbox.wait(60)[0])
 
     def say(self, words):
-        send(self.process.hears, framed(words), 10)
+        send(self.process.outgoing, framed(words), 10)
 
 
 @pytest.fixture

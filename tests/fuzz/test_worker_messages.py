@@ -16,7 +16,7 @@ from codonbench.errors import UsageError
 from codonbench.execution import process
 from codonbench.execution.pool import WorkerPool, launch_worker
 from codonbench.execution.run import run_all
-from codonbench.execution.worker import Told, pack, unpack, unpack_spoken
+from codonbench.execution.worker import Reply, pack, unpack, unpack_to_worker
 from codonbench.protocols import Evaluation
 from codonbench.protocols.referee import Instructions, RefereeGroup, unwatched
 from codonbench.records.store import Store, read_record
@@ -32,15 +32,15 @@ class Overheard:
     def __init__(self, states, messages):
         self._process = launch_worker(states)
         self._messages = messages
-        self.hears = self._process.hears
-        self.speaks, self._ours = os.pipe()
-        os.set_blocking(self.speaks, False)
-        os.set_blocking(self._process.speaks, True)
+        self.outgoing = self._process.outgoing
+        self.incoming, self._ours = os.pipe()
+        os.set_blocking(self.incoming, False)
+        os.set_blocking(self._process.incoming, True)
         threading.Thread(target=self._pass_on, daemon=True).start()
 
     def _pass_on(self):
         try:
-            inbox = process.Inbox(self._process.speaks)
+            inbox = process.Inbox(self._process.incoming)
             while True:
                 header, body = inbox.wait()
                 self._messages.append(process.framed(header, bytes(body)))
@@ -58,9 +58,9 @@ class Scripted:
     def __init__(self, messages, states):
         self.exitcode, self.overuse = None, ""
         self._answered = threading.Semaphore(0)
-        self.speaks, speaks = os.pipe()
-        hears, self.hears = os.pipe()
-        os.set_blocking(self.speaks, False)
+        self.incoming, speaks = os.pipe()
+        hears, self.outgoing = os.pipe()
+        os.set_blocking(self.incoming, False)
         self._threads = [
             threading.Thread(target=self._speak, args=(speaks, messages, states), daemon=True),
             threading.Thread(target=self._listen, args=(hears,), daemon=True),
@@ -102,8 +102,8 @@ class Scripted:
 
     def kill(self):
         if self._threads:
-            os.close(self.speaks)
-            os.close(self.hears)
+            os.close(self.incoming)
+            os.close(self.outgoing)
             for thread in self._threads:
                 thread.join()
             self._threads.clear()
@@ -253,7 +253,7 @@ def test_instructions_read_back_equal(fuzz):
     answers = st.lists(st.builds(Instructions, st.none() | due, st.booleans(), columns, columns))
 
     def holds(drawn):
-        again = unpack_spoken(of(pack(Told(instructions=tuple(drawn))))).instructions
+        again = unpack_to_worker(of(pack(Reply(instructions=tuple(drawn))))).instructions
         for before, after in zip(drawn, again, strict=True):
             assert (before.evaluation, before.keep) == (after.evaluation, after.keep)
             assert np.array_equal(before.index, after.index)

@@ -22,7 +22,7 @@ from rich.text import Text
 from codonbench.cli.console import messages, printable, say
 
 if TYPE_CHECKING:
-    from codonbench.execution.environment import Step, Tell
+    from codonbench.execution.environment import OnStep, Step
 
 _STEADY = 10.0  # seconds in which time left follows most of the way when the pace changes
 _SOON = 2.0  # seconds without which no pace is told
@@ -150,7 +150,7 @@ def bar_shown(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], No
 
 
 @contextmanager
-def building_shown(owner: str) -> Iterator[Tell]:
+def building_shown(owner: str) -> Iterator[OnStep]:
     """Draw a bar of what is downloaded, where standard error is a terminal; else say each step.
 
     Of a package that is on its way nothing is known but its size, so the time left is an upper
@@ -160,8 +160,8 @@ def building_shown(owner: str) -> Iterator[Tell]:
 
     console = messages()
     if not console.is_terminal:
-        with in_sentences(say, owner) as tell:
-            yield tell
+        with in_sentences(say, owner) as show:
+            yield show
         return
     with Progress(
         TextColumn("{task.description}", markup=False),
@@ -174,7 +174,7 @@ def building_shown(owner: str) -> Iterator[Tell]:
         shown = bar.add_task("", total=None, visible=False, left=TimeLeft(0, None, 0), early=True)
         began = 0.0
 
-        def tell(step: Step) -> None:
+        def show(step: Step) -> None:
             nonlocal began
             task, now = bar.tasks[0], time.monotonic()
             done, total = (round(_PARTS * each) for each in (step.done, step.total))
@@ -186,7 +186,7 @@ def building_shown(owner: str) -> Iterator[Tell]:
             words = printable(f"plugin {owner}: {step.words}")
             bar.update(shown, description=words, completed=done, total=total or None, visible=True)
 
-        yield tell
+        yield show
         if bar.tasks[0].visible:
             took = bar.tasks[0].elapsed or 0.0
             say(f"plugin {owner}: its environment is built, in {took:.0f} s", console=console)

@@ -57,8 +57,8 @@ class Group:
         """Return whether the kernel has ended something in it for want of memory."""
         for file in ("memory.events", "memory.oom_control"):
             with suppress(OSError):
-                said = (self.folder / file).read_text()
-                return re.search(r"^oom_kill [1-9]", said, re.MULTILINE) is not None
+                events = (self.folder / file).read_text()
+                return re.search(r"^oom_kill [1-9]", events, re.MULTILINE) is not None
         return False
 
     def remove(self) -> None:

@@ -57,7 +57,7 @@ _SETTINGS = (*sorted({*PASSED_ON} - _OF_THE_NODE), "CODONBENCH_PLUGINS", "CODONB
 """Of this process's environment, what nodes have too: what may change a result, or what is run."""
 
 _WAIT = 1.0  # seconds between two looks at whether Ctrl-C was pressed
-_TELL = 1.0  # seconds after which a run tells how far it has come
+_REPORT_EVERY = 1.0  # seconds after which a run tells how far it has come
 _KNOCK = 10.0  # seconds for a cluster's address to answer
 _LOOK = 2.0  # seconds for which the nodes that were there count as there
 _AT_HAND = 8  # data sets that are kept for requests to come
@@ -85,22 +85,22 @@ class Place:
     accelerator: str = ""
 
     @classmethod
-    def of(cls, needs: Needs, asked: Resources, run_spec: RunSpec, accelerator: str = "") -> Self:
+    def of(cls, needs: Needs, given: Resources, run_spec: RunSpec, accelerator: str = "") -> Self:
         """Return what a run takes: as is asked, else as its model says.
 
         Raises:
             ConfigError: A GPU is asked for, and the run is made without one.
         """
         on_gpu = run_spec.device == "cuda"
-        if not on_gpu and (asked.gpus or asked.accelerator):
+        if not on_gpu and (given.gpus or given.accelerator):
             raise ConfigError(
                 "--resources asks for a GPU, and runs are made on CPUs, as --device says or as no "
                 "node of the cluster has a GPU: leave out gpus and accelerator"
             )
         return cls(
-            cpus=max(asked.cpus or needs.cpus or 0, run_spec.threads),
-            memory=asked.memory or needs.memory or 0.0,
-            gpus=(asked.gpus or needs.gpus or 1.0) if on_gpu else 0.0,
+            cpus=max(given.cpus or needs.cpus or 0, run_spec.threads),
+            memory=given.memory or needs.memory or 0.0,
+            gpus=(given.gpus or needs.gpus or 1.0) if on_gpu else 0.0,
             accelerator=accelerator if on_gpu else "",
         )
 
@@ -119,8 +119,8 @@ class Place:
         """Return how many such runs a node with these resources has room for at once."""
         if self.accelerator and f"{_KIND}{self.accelerator}" not in node:
             return 0
-        asked = {"CPU": self.cpus, "memory": self.memory * 2**30, "GPU": self.gpus}
-        return int(min(node.get(name, 0) / much for name, much in asked.items() if much))
+        needed = {"CPU": self.cpus, "memory": self.memory * 2**30, "GPU": self.gpus}
+        return int(min(node.get(name, 0) / much for name, much in needed.items() if much))
 
     def __str__(self) -> str:
         """Return ``2 processors and 0.5 GPUs``."""
@@ -227,7 +227,7 @@ class Cluster:
         self._made_between: Any = None
         self._one_actor = threading.Lock()
         self._news: Any = None
-        self._asked = -math.inf
+        self._requested_at = -math.inf
 
     def __enter__(self) -> Self:
         return self
@@ -247,16 +247,16 @@ class Cluster:
             self._looked = time.monotonic()
         return self._nodes
 
-    def device(self, asked: str) -> DeviceKind:
+    def device(self, requested: str) -> DeviceKind:
         """Return the device to run on.
 
         Raises:
             ConfigError: ``cuda`` was asked for and no node has a GPU.
         """
         there = any(node.get("GPU") for node in self.nodes())
-        if asked == "cuda" and not there:
+        if requested == "cuda" and not there:
             raise ConfigError("device 'cuda': no node of the cluster has a GPU; use --device cpu")
-        return "cuda" if there and asked != "cpu" else "cpu"
+        return "cuda" if there and requested != "cpu" else "cpu"
 
     def put(self, content: Packed) -> Any:
         """Store bytes where each node fetches them once; return their reference."""
@@ -284,24 +284,24 @@ class Cluster:
         Raises:
             NodeLostError: Its node, or the process there, is gone.
         """
-        asked, told = self._between().next.remote(key), False
+        question, stopping = self._between().next.remote(key), False
         while True:
-            done, _ = self._ray.wait([asked, submitted], num_returns=1, timeout=_WAIT)
-            if stopped() and not told:
+            done, _ = self._ray.wait([question, submitted], num_returns=1, timeout=_WAIT)
+            if stopped() and not stopping:
                 self.stop(submitted)
-                told = True
-            if asked in done:
-                self._between().answer.remote(key, look(*self._ray.get(asked)))
-                asked = self._between().next.remote(key)
+                stopping = True
+            if question in done:
+                self._between().answer.remote(key, look(*self._ray.get(question)))
+                question = self._between().next.remote(key)
             elif submitted in done:
-                self._ray.cancel(asked)
+                self._ray.cancel(question)
                 made = self._come(submitted)
                 return Tried(None, 0.0, "interrupted") if made is None else Tried(*made)
 
     def news(self) -> dict[str, float]:
         """Return how far runs have come that were heard of since, by run id; waits for nothing."""
-        if self._news is None and time.monotonic() - self._asked >= _TELL:
-            self._asked, self._news = time.monotonic(), self._between().heard.remote()
+        if self._news is None and time.monotonic() - self._requested_at >= _REPORT_EVERY:
+            self._requested_at, self._news = time.monotonic(), self._between().take_shares.remote()
         if self._news is None or not self._ray.wait([self._news], timeout=0)[0]:
             return {}
         found, self._news = self._news, None
@@ -386,13 +386,13 @@ def _serve(order: str, data: Packed, files: Packed, between: Any) -> tuple[Any, 
     """Make a run in this process of a node, which stays for more; tell at times how far it is."""
 
     def watch(run_spec: RunSpec) -> OnSnapshot:
-        told = time.monotonic()
+        reported = time.monotonic()
 
         def follow(pairs: int, progress: Callable[[], str]) -> None:
-            nonlocal told
-            if time.monotonic() - told >= _TELL:
-                told = time.monotonic()
-                between.hear.remote(run_spec.run_id, share_spent(run_spec, pairs))
+            nonlocal reported
+            if time.monotonic() - reported >= _REPORT_EVERY:
+                reported = time.monotonic()
+                between.note_share.remote(run_spec.run_id, share_spent(run_spec, pairs))
 
         return follow
 
@@ -413,23 +413,23 @@ class _Between:
     """An actor between runs and the driver: trials ask and wait, others tell how far they are."""
 
     def __init__(self) -> None:
-        self._news: dict[str, float] = {}
-        self._asked: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
+        self._shares: dict[str, float] = {}
+        self._questions: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
         self._answers: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
 
-    async def hear(self, run_id: str, share: float) -> None:
-        self._news[run_id] = share
+    async def note_share(self, run_id: str, share: float) -> None:
+        self._shares[run_id] = share
 
-    async def heard(self) -> dict[str, float]:
-        news, self._news = self._news, {}
-        return news
+    async def take_shares(self) -> dict[str, float]:
+        shares, self._shares = self._shares, {}
+        return shares
 
     async def ask(self, key: str, *what: Any) -> Any:
-        await self._asked[key].put(what)
+        await self._questions[key].put(what)
         return await self._answers[key].get()
 
     async def next(self, key: str) -> Any:
-        return await self._asked[key].get()
+        return await self._questions[key].get()
 
     async def answer(self, key: str, answer: Any) -> None:
         await self._answers[key].put(answer)
@@ -443,7 +443,7 @@ class Orders:
         executor: Whose plugins they are.
         options: How runs are made; a cluster that is started here keeps checkpoints in the results
             folder, others where `RunOptions.shared` says.
-        asked: What a run takes, where that is not as its model says.
+        resources: What a run takes, where that is not as its model says.
 
     Attributes:
         files: What stands for the plugin files on the cluster.
@@ -451,9 +451,9 @@ class Orders:
     """
 
     def __init__(
-        self, cluster: Cluster, executor: Executor, options: RunOptions, asked: Resources
+        self, cluster: Cluster, executor: Executor, options: RunOptions, resources: Resources
     ) -> None:
-        self._cluster, self._executor, self._asked = cluster, executor, asked
+        self._cluster, self._executor, self._resources = cluster, executor, resources
         files, local = _files_of(options)
         content = packed(sorted(files.items()))
         self._files_sha256, self.files = digest(content), cluster.put(content)
@@ -480,7 +480,7 @@ class Orders:
             ConfigError: A GPU is asked for, and it is made without one.
         """
         run_spec = job.run_specs[0]
-        place = Place.of(job.entry.cls.needs, self._asked, run_spec, accelerator)
+        place = Place.of(job.entry.cls.needs, self._resources, run_spec, accelerator)
         if not self.room(place):
             raise ClusterError(f"no node of the cluster has {place}; see --resources")
         sha256, data = self._payload(job)
@@ -546,10 +546,10 @@ class RequestUnderWay:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingRun:
     """A run that is to be made, and how often it was begun on a node that was lost."""
 
-    asked: RequestUnderWay
+    request: RequestUnderWay
     run_spec: RunSpec
     lost: int = 0
 
@@ -562,7 +562,7 @@ class ClusterRuns:
         cluster: Where.
         executor: Plans them.
         options: How.
-        asked: What a run takes, where that is not as its model says.
+        resources: What a run takes, where that is not as its model says.
         listener: Told of them.
         interrupted: Whether Ctrl-C has been pressed.
     """
@@ -570,13 +570,13 @@ class ClusterRuns:
     cluster: Cluster
     executor: Executor
     options: RunOptions
-    asked: Resources
+    resources: Resources
     listener: Listener
     interrupted: bool = False
     _requests: deque[tuple[int, RunRequest]] = field(default_factory=deque)
-    _ready: deque[Waiting] = field(default_factory=deque)
-    _others: deque[Waiting] = field(default_factory=deque)
-    _flying: dict[Any, Waiting] = field(default_factory=dict)
+    _ready: deque[WaitingRun] = field(default_factory=deque)
+    _unclaimed: deque[WaitingRun] = field(default_factory=deque)
+    _submitted: dict[Any, WaitingRun] = field(default_factory=dict)
     _latest: Place = Place(cpus=1)
     _shares: dict[str, float] = field(default_factory=dict)
     _parts_done: dict[str, float] = field(default_factory=dict)
@@ -584,7 +584,7 @@ class ClusterRuns:
 
     def __post_init__(self) -> None:
         self._store = Store(self.options.results)
-        self._orders = Orders(self.cluster, self.executor, self.options, self.asked)
+        self._orders = Orders(self.cluster, self.executor, self.options, self.resources)
         self._limit = self.options.workers
 
     def outcomes(
@@ -604,27 +604,27 @@ class ClusterRuns:
         self._store.prepare()
         with ctrl_c_noted(self._note_ctrl_c), self._store.claims() as claims:
             try:
-                while (waiting or self._ready or self._flying or self._others) and not (
+                while (waiting or self._ready or self._submitted or self._unclaimed) and not (
                     self.interrupted
                 ):
-                    self._look_at_others(claims)
-                    while waiting and len(self._ready) + len(self._flying) < self._ahead():
+                    self._claim_free(claims)
+                    while waiting and len(self._ready) + len(self._submitted) < self._ahead():
                         yield from self._begin(*waiting.popleft(), claims)
-                        self._look_at_others(claims)
+                        self._claim_free(claims)
                         self._submit()
                     self._submit()
-                    yield from self._home(claims)
+                    yield from self._take_ended(claims)
                 if self.interrupted:
                     yield from self._stopped(claims)
             finally:
-                for submitted in self._flying:
+                for submitted in self._submitted:
                     self.cluster.stop(submitted)
         if self.interrupted:
             raise KeyboardInterrupt
 
     def _ahead(self) -> int:
         """Return how many runs are to be on the cluster or at hand."""
-        room = self._orders.room(self._latest) if self._ready or self._flying else 1
+        room = self._orders.room(self._latest) if self._ready or self._submitted else 1
         return self._limit or max(_AHEAD * room, 1)
 
     def _begin(
@@ -643,20 +643,20 @@ class ClusterRuns:
                     self.listener.finished(job, outcome)
                     yield index, outcome
                 return
-            asked = self._asked_of(index, job, request)
+            under_way = self._under_way_of(index, job, request)
         except BenchError as error:
             yield index, error
             return
-        known = asked.records.recorded(job.run_specs)
+        known = under_way.records.recorded(job.run_specs)
         for record in known:
-            asked.checkpoints.drop(record.run_spec)
-            yield from self._told(asked, Outcome(record, reused=True))
+            under_way.checkpoints.drop(record.run_spec)
+            yield from self._take(under_way, Outcome(record, reused=True))
         made = {record.run_id for record in known}
-        self._others += (Waiting(asked, s) for s in job.run_specs if s.run_id not in made)
+        self._unclaimed += (WaitingRun(under_way, s) for s in job.run_specs if s.run_id not in made)
 
-    def _asked_of(self, index: int, job: Job, request: RunRequest) -> RequestUnderWay:
+    def _under_way_of(self, index: int, job: Job, request: RunRequest) -> RequestUnderWay:
         registry = self.executor.registry
-        accelerator = self.asked.accelerator or self._kind(job)
+        accelerator = self.resources.accelerator or self._kind(job)
         order, self._latest, data = self._orders.of(job, request, accelerator)
         return RequestUnderWay(
             index=index,
@@ -692,42 +692,42 @@ class ClusterRuns:
         rows = [r.machine for r in known if r.comparability_key == key]
         return choose_kind(nodes, [m.device_name for m in rows if m.cuda])
 
-    def _look_at_others(self, claims: Ledger) -> None:
+    def _claim_free(self, claims: Ledger) -> None:
         """Claim the runs that no other process makes."""
-        if not self._others:
+        if not self._unclaimed:
             return
-        free, _ = claims.take_free([waiting.run_spec.run_id for waiting in self._others])
-        mine = [waiting for waiting in self._others if waiting.run_spec.run_id in free]
+        free, _ = claims.take_free([waiting.run_spec.run_id for waiting in self._unclaimed])
+        mine = [waiting for waiting in self._unclaimed if waiting.run_spec.run_id in free]
         for waiting in mine:
-            self._others.remove(waiting)
-            waiting.asked.records.make_room([waiting.run_spec], waiting.asked.checkpoints)
+            self._unclaimed.remove(waiting)
+            waiting.request.records.make_room([waiting.run_spec], waiting.request.checkpoints)
             self._ready.append(waiting)
-        if not mine and not self._flying and not self._ready:
+        if not mine and not self._submitted and not self._ready:
             time.sleep(LOOK_AGAIN)
 
     def _submit(self) -> None:
         """Hand over as many runs as the cluster may have."""
-        while self._ready and len(self._flying) < self._ahead():
+        while self._ready and len(self._submitted) < self._ahead():
             waiting = self._ready.popleft()
-            asked = waiting.asked
-            order = asked.order.model_copy(
+            request = waiting.request
+            order = request.order.model_copy(
                 update={"run_spec": waiting.run_spec, "lost": waiting.lost}
             )
-            submitted = self.cluster.submit(order, asked.place, asked.data, self._orders.files)
-            self._flying[submitted] = waiting
+            submitted = self.cluster.submit(order, request.place, request.data, self._orders.files)
+            self._submitted[submitted] = waiting
 
-    def _home(self, claims: Ledger) -> Iterator[tuple[int, Outcome | BenchError]]:
+    def _take_ended(self, claims: Ledger) -> Iterator[tuple[int, Outcome | BenchError]]:
         """Take in the runs that have ended by now, or do within a second."""
-        if not self._flying:
+        if not self._submitted:
             return
-        done = self.cluster.wait(list(self._flying), _WAIT)
+        done = self.cluster.wait(list(self._submitted), _WAIT)
         if news := self.cluster.news():
             self._follow(news)
         for submitted in done:
-            waiting = self._flying.pop(submitted)
+            waiting = self._submitted.pop(submitted)
             if self._shares:
                 self._shares.pop(waiting.run_spec.run_id, 0.0)
-            index = waiting.asked.index
+            index = waiting.request.index
             try:
                 made = self.cluster.get(submitted)
             except NodeLostError as error:
@@ -740,7 +740,7 @@ class ClusterRuns:
             if made is None or made.kind == "KeyboardInterrupt":
                 claims.give_back(waiting.run_spec.run_id)
                 continue
-            for sentence in made.said:
+            for sentence in made.remarks:
                 self.listener.remark(sentence)
             try:
                 record, trajectory = _sound(made, waiting.run_spec)
@@ -748,36 +748,36 @@ class ClusterRuns:
                 claims.give_back(waiting.run_spec.run_id)
                 yield index, error
                 continue
-            asked = waiting.asked
-            yield from self._told(
-                asked, asked.records.keep(record, trajectory, asked.checkpoints, claims)
+            request = waiting.request
+            yield from self._take(
+                request, request.records.keep(record, trajectory, request.checkpoints, claims)
             )
 
     def _follow(self, news: Mapping[str, float]) -> None:
         """Tell how far runs under way have come, parts of one that are done among them."""
         if news:
-            for waiting in self._flying.values():
+            for waiting in self._submitted.values():
                 if (share := news.get(waiting.run_spec.run_id)) is not None:
-                    part = waiting.asked.parts.share(waiting.run_spec)[1]
+                    part = waiting.request.parts.share(waiting.run_spec)[1]
                     self._shares[waiting.run_spec.run_id] = share * part
         under_way = sum(self._shares.values()) + sum(self._parts_done.values())
         if under_way != self._moved:
             self._moved = under_way
             self.listener.moved(under_way)
 
-    def _told(self, asked: RequestUnderWay, outcome: Outcome) -> Iterator[tuple[int, Outcome]]:
-        if asked.job.protocol.joins:
-            key, part = asked.parts.share(outcome.record.run_spec)
+    def _take(self, request: RequestUnderWay, outcome: Outcome) -> Iterator[tuple[int, Outcome]]:
+        if request.job.protocol.joins:
+            key, part = request.parts.share(outcome.record.run_spec)
             self._parts_done[key] = self._parts_done.get(key, 0.0) + part
             if self._parts_done[key] > 1 - part / 2:
                 del self._parts_done[key]
         self._follow({})
-        for whole in asked.parts.take(outcome):
-            self.listener.finished(asked.job, whole)
-            yield asked.index, whole
+        for whole in request.parts.take(outcome):
+            self.listener.finished(request.job, whole)
+            yield request.index, whole
 
     def _lost(
-        self, waiting: Waiting, error: NodeLostError, claims: Ledger
+        self, waiting: WaitingRun, error: NodeLostError, claims: Ledger
     ) -> Iterator[tuple[int, BenchError]]:
         """Have a run begun again whose node is gone, or give it up."""
         run_spec = waiting.run_spec
@@ -785,19 +785,19 @@ class ClusterRuns:
         if waiting.lost + 1 >= TRIES:
             claims.give_back(run_spec.run_id)
             why = f"{name}: its node was lost {TRIES} times, last: {error}"
-            yield waiting.asked.index, ClusterError(why)
+            yield waiting.request.index, ClusterError(why)
         elif not self.interrupted:
             self.listener.remark(f"{name}: its node was lost; it is made on another one")
-            self._ready.append(Waiting(waiting.asked, run_spec, waiting.lost + 1))
+            self._ready.append(WaitingRun(waiting.request, run_spec, waiting.lost + 1))
 
     def _stopped(self, claims: Ledger) -> Iterator[tuple[int, Outcome | BenchError]]:
         """Have runs under way tell what they have; yield them."""
         self._ready.clear()
-        for submitted in self._flying:
+        for submitted in self._submitted:
             self.cluster.stop(submitted)
         until = time.monotonic() + GRACE
-        while self._flying and time.monotonic() < until:
-            for index, outcome in self._home(claims):
+        while self._submitted and time.monotonic() < until:
+            for index, outcome in self._take_ended(claims):
                 if isinstance(outcome, Outcome) and outcome.record.status == "interrupted":
                     self.interrupted = False  # which tells of it
                 yield index, outcome
@@ -858,9 +858,9 @@ def run_on(
     listener: Listener | None = None,
 ) -> Iterator[tuple[int, Outcome | BenchError]]:
     """Make the runs of some requests on the cluster that options name; see `ClusterRuns`."""
-    asked = configure(Resources, {}, options.resources, "--resources")
+    resources = configure(Resources, {}, options.resources, "--resources")
     with Cluster(options.on) as cluster:
-        runs = ClusterRuns(cluster, executor, options, asked, listener or Listener())
+        runs = ClusterRuns(cluster, executor, options, resources, listener or Listener())
         yield from runs.outcomes(requests)
 
 

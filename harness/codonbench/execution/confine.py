@@ -46,7 +46,7 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERROR = 0x7FFF_0000, 0x0005_0000
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # where they are in what a filter looks at
 
-_LAST_WORDS = 2  # seconds between the signal that may be heard and the one that may not
+_GRACE = 2  # seconds between the signal that may be heard and the one that may not
 _FIRST_TO_GO = "1000"  # should the machine run out of memory all the same
 
 
@@ -67,7 +67,7 @@ def main() -> None:
 def _limit(name: str, number: int) -> None:
     """Set a limit of `resource`, or leave it where it is lower already."""
     kind = getattr(resource, name)
-    spare = _LAST_WORDS if kind == resource.RLIMIT_CPU else 0
+    spare = _GRACE if kind == resource.RLIMIT_CPU else 0
     _, hard = resource.getrlimit(kind)
     most = number + spare if hard == resource.RLIM_INFINITY else min(number + spare, hard)
     resource.setrlimit(kind, (min(number, most), most))
@@ -89,8 +89,8 @@ def _refuse_calls() -> None:
     program = list(_filter(_ARCHITECTURES[machine], dict(_REFUSED[machine])))
     code = b"".join(struct.pack("HBBI", *step) for step in program)
     held = ctypes.create_string_buffer(code, len(code))
-    told = struct.pack("HP", len(program), ctypes.addressof(held))
-    if ctypes.CDLL(None, use_errno=True).prctl(_SET_SECCOMP, _FILTER, told, 0, 0):
+    filter_of = struct.pack("HP", len(program), ctypes.addressof(held))
+    if ctypes.CDLL(None, use_errno=True).prctl(_SET_SECCOMP, _FILTER, filter_of, 0, 0):
         raise OSError(ctypes.get_errno(), "the kernel takes no filter of calls")
 
 

@@ -31,7 +31,7 @@ from codonbench.execution.worker import (
     Failed,
     Message,
     Question,
-    Spoken,
+    ToWorker,
 )
 from codonbench.plugins.beside import modules_beside
 from codonbench.plugins.entries import ModelEntry, hash_of
@@ -40,7 +40,7 @@ from codonbench.plugins.registry import Refused, Registry, why_refused
 from codonbench.plugins.selection import Candidate
 from codonbench.records.files import printable_lines
 
-AskPlugin = Callable[[str, Spoken, Callable[[], None]], Message]
+AskPlugin = Callable[[str, ToWorker, Callable[[], None]], Message]
 """Puts a question to a worker of an owner's own, once it has come up, which is told then; raises
 PluginError where it has no answer."""
 
@@ -50,10 +50,10 @@ _CONFIGS: dict[str, type[BaseConfig]] = {
     "at once": BaseConfig,
 }
 
-SaidT = TypeVar("SaidT", Answer, Configured)
+AnswerT = TypeVar("AnswerT", Answer, Configured)
 
 
-def ask_apart(owner: str, message: Spoken, up: Callable[[], None]) -> Message:
+def ask_apart(owner: str, message: ToWorker, up: Callable[[], None]) -> Message:
     """Put a question to a worker that is started for it, and ended."""
     worker = WorkerProcess(lambda states: launch_worker(states, describe=True))
     try:
@@ -70,8 +70,8 @@ def describe(registry: Registry, wanted: Iterable[Candidate], ask: AskPlugin) ->
         wanted: Which of these.
         ask: Puts questions to them.
     """
-    asked = sorted(wanted, key=lambda candidate: registry.strangers.index(candidate))
-    for owner, group in groupby(asked, key=lambda candidate: candidate.owner):
+    ordered = sorted(wanted, key=lambda candidate: registry.strangers.index(candidate))
+    for owner, group in groupby(ordered, key=lambda candidate: candidate.owner):
         candidates = tuple(group)
         for candidate in candidates:
             registry.strangers.remove(candidate)
@@ -79,7 +79,9 @@ def describe(registry: Registry, wanted: Iterable[Candidate], ask: AskPlugin) ->
         begun = partial(registry.begin, candidates[0])
         try:
             _enter(
-                registry, candidates, _said(ask(owner, _question(registry, owner), begun), Answer)
+                registry,
+                candidates,
+                _answer_of(ask(owner, _question(registry, owner), begun), Answer),
             )
         except PluginError as error:
             registry.failures.append(describe_failure(error, candidates[0]))
@@ -93,21 +95,21 @@ def _question(registry: Registry, owner: str) -> Question:
     )
 
 
-def _said(message: Message, kind: type[SaidT]) -> SaidT:
+def _answer_of(message: Message, kind: type[AnswerT]) -> AnswerT:
     if not isinstance(message, kind):
         raise PluginError(f"says {message.kind!r} on being asked about itself")
     return message
 
 
-def _enter(registry: Registry, candidates: tuple[Candidate, ...], told: Answer) -> None:
+def _enter(registry: Registry, candidates: tuple[Candidate, ...], answer: Answer) -> None:
     """Enter what was told, as far as it can be."""
     known = len(registry.refused)
-    for failed in told.failures:
+    for failed in answer.failures:
         registry.failures.append(_failure(failed, candidates))
-    registry.remarks += map(printable_lines, told.remarks)
-    for kind, name in told.others:
+    registry.remarks += map(printable_lines, answer.remarks)
+    for kind, name in answer.others:
         registry.refused.append(Refused(kind, name, candidates[0]))
-    for model in told.models:
+    for model in answer.models:
         candidate = _whose(model.module, candidates)
         if model.trained == "not":
             names = (model.info.name, *model.presets)
@@ -123,7 +125,7 @@ def _enter(registry: Registry, candidates: tuple[Candidate, ...], told: Answer) 
         for name, preset in {model.info.name: {}, **model.presets}.items():
             entry = ModelEntry(name, origin, file, cls, preset, candidate, version=version)
             registry.claim(registry.models, entry, "model")
-    if told.models and candidates[0].is_one_file:
+    if answer.models and candidates[0].is_one_file:
         registry.remarks += (f"not loaded: {refused.why}" for refused in registry.refused[known:])
 
 
@@ -231,12 +233,14 @@ def configure_stranger(
     )
     begun = partial(registry.begin, entry.stranger)
     try:
-        told = _said(ask(entry.owner, question, begun), Configured)
+        answer = _answer_of(ask(entry.owner, question, begun), Configured)
     except PluginError as error:
         raise PluginError(f"model {name!r}: {error}") from error
-    if told.error:
-        raise ConfigError(printable_lines(told.error))
-    named = registry.models.get(told.name)
+    if answer.error:
+        raise ConfigError(printable_lines(answer.error))
+    named = registry.models.get(answer.name)
     if named is None or named.cls is not entry.cls:
-        raise PluginError(f"model {name!r} says that it is {told.name!r}, which it is not")
-    registry.models[name] = replace(named, told=(told.values, told.changes), fields=told.fields)
+        raise PluginError(f"model {name!r} says that it is {answer.name!r}, which it is not")
+    registry.models[name] = replace(
+        named, told=(answer.values, answer.changes), fields=answer.fields
+    )

@@ -71,7 +71,7 @@ class Step:
     total: float = 0.0
 
 
-Tell = Callable[[Step], None]
+OnStep = Callable[[Step], None]
 """Told each step of the building of an environment."""
 
 
@@ -201,7 +201,7 @@ def conflict(needs: PackageNeeds) -> str:
 
 
 def environment_for(
-    needs: PackageNeeds, folder: Path, *, offline: bool, tell: Tell = lambda step: None
+    needs: PackageNeeds, folder: Path, *, offline: bool, show: OnStep = lambda step: None
 ) -> tuple[Path, Environment]:
     """Return the interpreter of an environment that meets some needs, built where it is not there.
 
@@ -209,7 +209,7 @@ def environment_for(
         needs: Of a plugin.
         folder: Where environments and locks are kept.
         offline: Whether the network is forbidden.
-        tell: Told each step, where it is built.
+        show: Told each step, where it is built.
 
     Raises:
         UnmetNeedError: Its needs cannot be met, or uv is not installed; says why.
@@ -219,17 +219,17 @@ def environment_for(
     file = folder / "locks" / f"{key}.json"
     with suppress(OSError, ValueError):
         kept = Environment.model_validate_json(file.read_text(encoding="utf-8"))
-        return built(kept, needs.owner, folder, offline=offline, tell=tell), kept
-    tell(Step("resolving what it needs"))
+        return built(kept, needs.owner, folder, offline=offline, show=show), kept
+    show(Step("resolving what it needs"))
     ours_serves = needs.takes_torch(torch)
     constraint = [f"torch=={torch}"] if ours_serves else []
     pins = _resolved(needs, constraint, folder, offline=offline)
     if ours_serves:
-        asked = {canonicalize_name(Requirement(each).name) for each in needs.dependencies}
-        own = asked - {"torch"}
+        named = {canonicalize_name(Requirement(each).name) for each in needs.dependencies}
+        own = named - {"torch"}
         pins = [p for p in pins if p.partition("==")[0] in own or not _WITH_TORCH.match(p)]
     lock = Environment.of(pins, _platform())
-    python = built(lock, needs.owner, folder, offline=offline, tell=tell)
+    python = built(lock, needs.owner, folder, offline=offline, show=show)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(lock.model_dump_json(), encoding="utf-8")
     return python, lock
@@ -244,7 +244,7 @@ def _resolved(
     given.write_text("\n".join(constraints), encoding="utf-8")
     words = ["pip", "compile", "-", "--quiet", "--no-header", "--no-annotate"]
     try:
-        said = _uv(
+        output = _uv(
             [*words, "--python", sys.executable, "--constraint", str(given)],
             f"what plugin {needs.owner} needs cannot be resolved",
             offline=offline,
@@ -252,11 +252,16 @@ def _resolved(
         )
     finally:
         given.unlink(missing_ok=True)
-    return sorted(line.strip() for line in said.splitlines() if _PIN.match(line.strip()))
+    return sorted(line.strip() for line in output.splitlines() if _PIN.match(line.strip()))
 
 
 def built(
-    lock: Environment, owner: str, folder: Path, *, offline: bool, tell: Tell = lambda step: None
+    lock: Environment,
+    owner: str,
+    folder: Path,
+    *,
+    offline: bool,
+    show: OnStep = lambda step: None,
 ) -> Path:
     """Return the interpreter of a lock's environment, which is built where it is not there.
 
@@ -265,7 +270,7 @@ def built(
         owner: The plugin's file or distribution, for messages.
         folder: Where environments are kept.
         offline: Whether the network is forbidden.
-        tell: Told each step, where it is built.
+        show: Told each step, where it is built.
 
     Raises:
         ConfigError: The lock is another platform's.
@@ -294,12 +299,12 @@ def built(
             if lock.packages:
                 n, named = len(lock.packages), ", ".join(lock.packages[:_NAMED])
                 more = ", ..." if n > _NAMED else ""
-                tell(Step(f"installing {n} package{'s'[: n - 1]}: {named}{more}"))
+                show(Step(f"installing {n} package{'s'[: n - 1]}: {named}{more}"))
                 _uv(
                     ["pip", "install", "--no-deps", "--python", str(made / python), *lock.packages],
                     f"the locked environment of plugin {owner} cannot be built",
                     offline=offline,
-                    hear=_Downloads(tell).hear,
+                    on_line=_Downloads(show).read_line,
                 )
             _lay_ours_behind(made)
             _prove(made / python, owner)
@@ -343,27 +348,27 @@ class _Downloads:
     """What uv has announced, and what of it is here.
 
     Args:
-        tell: Told each change.
+        show: Told each change.
     """
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, show: OnStep) -> None:
+        self._show = show
         self._sizes: dict[str, float] = {}
         self._done = 0.0
 
-    def hear(self, line: str) -> None:
+    def read_line(self, line: str) -> None:
         """Take in a line of uv's."""
-        if (said := _UNDER_WAY.match(line)) is None:
+        if (match := _UNDER_WAY.match(line)) is None:
             return
-        package, words = said["package"], f"{said['what'].lower()} {said['package']}"
-        if said["size"]:
-            self._sizes[package] = float(said["size"]) * _MEBIBYTES[said["unit"]]
+        package, words = match["package"], f"{match['what'].lower()} {match['package']}"
+        if match["size"]:
+            self._sizes[package] = float(match["size"]) * _MEBIBYTES[match["unit"]]
             words += f", {self._sizes[package]:.1f} MiB"
         total = sum(self._sizes.values())
-        if said["what"] == "Downloaded":
+        if match["what"] == "Downloaded":
             self._done += self._sizes.get(package, 0.0)
             words += f": {self._done:.1f} of {total:.1f} MiB"
-        self._tell(Step(printable(words), self._done, total))
+        self._show(Step(printable(words), self._done, total))
 
 
 def _uv(
@@ -372,7 +377,7 @@ def _uv(
     *,
     offline: bool,
     text: str = "",
-    hear: Callable[[str], None] = lambda line: None,
+    on_line: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Run uv; return what it prints.
 
@@ -381,7 +386,7 @@ def _uv(
         what: What failed, where it does.
         offline: Whether the network is forbidden.
         text: Its standard input.
-        hear: Told each line of its messages as it comes.
+        on_line: Told each line of its messages as it comes.
 
     Raises:
         UnmetNeedError: It is not installed, or fails: `what`, and its reason.
@@ -392,7 +397,7 @@ def _uv(
             "pip install 'codonbench[env]'"
         )
     command = [sys.executable, "-P", "-m", "uv", *words, *(["--offline"] if offline else [])]
-    pipe, said = subprocess.PIPE, []
+    pipe, lines = subprocess.PIPE, []
     with TemporaryFile("w+", encoding="utf-8") as printed:
         with subprocess.Popen(command, stdin=pipe, stdout=printed, stderr=pipe, text=True) as uv:
             assert uv.stdin is not None
@@ -402,13 +407,13 @@ def _uv(
                     uv.stdin.write(text)
                     uv.stdin.close()
                 for line in uv.stderr:
-                    hear(line)
-                    said.append(line)
+                    on_line(line)
+                    lines.append(line)
             except BaseException:  # Ctrl-C
                 uv.kill()
                 raise
         if uv.returncode:
-            left = (li for li in said if not (_UNDER_WAY.match(li) or _DONE.match(li)))
+            left = (li for li in lines if not (_UNDER_WAY.match(li) or _DONE.match(li)))
             raise UnmetNeedError(f"{what}: {_reason(' '.join(left))}")
         printed.seek(0)
         return printed.read()

@@ -38,11 +38,11 @@ from codonbench.records.store import Store
 
 if TYPE_CHECKING:
     from codonbench.execution.describe import AskPlugin
-    from codonbench.execution.environment import Step, Tell
+    from codonbench.execution.environment import OnStep, Step
     from codonbench.execution.sandbox import Sandbox
-    from codonbench.execution.worker import Message, Spoken
+    from codonbench.execution.worker import Message, ToWorker
 
-WatchBuild = Callable[[str], AbstractContextManager["Tell"]]
+WatchBuild = Callable[[str], AbstractContextManager["OnStep"]]
 """Watches how the environment of a plugin, named so, is built."""
 
 _TO_LOAD = 60.0  # seconds for a plugin to load in a sandbox, unless it is told otherwise
@@ -202,7 +202,7 @@ class Executor:
         self.registry = registry  # which says what a sandbox hides
         return self._ask
 
-    def _ask(self, owner: str, question: Spoken, up: Callable[[], None]) -> Message:
+    def _ask(self, owner: str, question: ToWorker, up: Callable[[], None]) -> Message:
         """Ask about an owner's plugins in a worker, which is kept for their runs."""
         options = self._options
         seconds = options.timeout or (_TO_LOAD if options.sandbox else None)
@@ -293,8 +293,8 @@ class Executor:
                 if why:
                     self._say(f"plugin {name} {why}: it gets an environment of its own")
                 folder = cache_folder() / "environments"
-                with self._watch(name) as tell:
-                    found = environment_for(needs, folder, offline=is_offline(offline), tell=tell)
+                with self._watch(name) as show:
+                    found = environment_for(needs, folder, offline=is_offline(offline), show=show)
             self._environments[owner] = found
         return self._environments[owner]
 
@@ -303,8 +303,8 @@ class Executor:
         from codonbench.execution.environment import built
 
         folder = cache_folder() / "environments"
-        with self._watch(name) as tell:
-            return built(lock, name, folder, offline=is_offline(False), tell=tell)
+        with self._watch(name) as show:
+            return built(lock, name, folder, offline=is_offline(False), show=show)
 
     def train(self, run_spec: RunSpec) -> Train:
         """Return what trains."""
@@ -438,15 +438,15 @@ def _how_memory_is_held() -> str:
 
 
 @contextmanager
-def in_sentences(say: Callable[[str], None], owner: str) -> Iterator[Tell]:
+def in_sentences(say: Callable[[str], None], owner: str) -> Iterator[OnStep]:
     """Say each step of the building of a plugin's environment, and how long it took."""
     begun: list[float] = []
 
-    def tell(step: Step) -> None:
+    def show(step: Step) -> None:
         begun.append(time.monotonic())
         say(f"plugin {owner}: {step.words}")
 
-    yield tell
+    yield show
     if begun:
         took = timedelta(seconds=round(time.monotonic() - begun[0]))
         say(f"plugin {owner}: its environment is built, in {took}")

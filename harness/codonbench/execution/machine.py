@@ -41,7 +41,7 @@ T = TypeVar("T")
 LOOK_AGAIN = 0.5
 """Seconds between two looks at whether what is waited for is free."""
 
-_told: list[TorchFacts] = []  # what a worker has told of the GPU here
+_torch_facts: list[TorchFacts] = []  # what a worker has told of the GPU here
 
 
 def cores() -> int:
@@ -66,25 +66,25 @@ def nvidia_is_visible() -> bool:
     return True
 
 
-def choose_device(asked: str) -> DeviceKind:
+def choose_device(requested: str) -> DeviceKind:
     """Return the device to run on.
 
     Raises:
         ConfigError: ``cuda`` was asked for and there is none.
     """
-    if asked == "cpu" or (asked == "auto" and not nvidia_is_visible()):
+    if requested == "cpu" or (requested == "auto" and not nvidia_is_visible()):
         return "cpu"
     if facts_here(gpu=True).gpu_name is not None:
         return "cuda"
-    if asked == "cuda":
+    if requested == "cuda":
         raise ConfigError("device 'cuda': PyTorch sees no CUDA device here; use --device cpu")
     return "cpu"
 
 
 def facts_here(*, gpu: bool = False) -> TorchFacts:
     """Return what PyTorch says here; of a GPU, what a worker has told, where one has."""
-    if _told and gpu and "torch" not in sys.modules:
-        return _told[0]
+    if _torch_facts and gpu and "torch" not in sys.modules:
+        return _torch_facts[0]
     from codonbench.training.determinism import torch_facts
 
     return torch_facts(gpu)
@@ -92,7 +92,7 @@ def facts_here(*, gpu: bool = False) -> TorchFacts:
 
 def note_facts(facts: TorchFacts) -> None:
     """Hear what a worker that may use the GPU has told, so that PyTorch is not needed here."""
-    _told[:] = [facts]
+    _torch_facts[:] = [facts]
 
 
 def describe_machine(
@@ -128,8 +128,8 @@ def clock_mhz(device: DeviceKind) -> int | None:
     """Return the present clock of the GPU, or the mean of the processors'; None if untold."""
     if device == "cuda":
         uuid = gpu_uuid()
-        told = _nvidia_smi("clocks.sm", "-i", f"GPU-{uuid}") if uuid else None
-        return int(told) if told and told.isdigit() else None
+        output = _nvidia_smi("clocks.sm", "-i", f"GPU-{uuid}") if uuid else None
+        return int(output) if output and output.isdigit() else None
     try:
         clocks = re.findall(r"^cpu MHz\s*:\s*([\d.]+)", Path("/proc/cpuinfo").read_text(), re.M)
     except OSError:
@@ -254,16 +254,16 @@ def wait_until(
     Raises:
         BusyError: Others are in the way, and are not to be waited for.
     """
-    told: list[Holder] = []
+    shown: list[Holder] = []
     while True:
         taken, others = look()
         if taken:
             return taken, others
         if not terms.wait:
             raise BusyError(f"{busy(others)}; without --no-wait this is waited for")
-        if others != told:
+        if others != shown:
             say(f"{busy(others)}; waiting")
-            told = others
+            shown = others
         time.sleep(LOOK_AGAIN)
 
 

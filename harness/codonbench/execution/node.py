@@ -84,13 +84,13 @@ class Made(NamedTuple):
     Attributes:
         record: As JSON; empty where there is none.
         trajectory: Packed as in a file.
-        said: What a person is to be told.
+        remarks: What a person is to be told.
         error, kind: Why there is no record, and the name of the exception that says so.
     """
 
     record: str
     trajectory: bytes
-    said: tuple[str, ...]
+    remarks: tuple[str, ...]
     error: str = ""
     kind: str = ""
 
@@ -141,14 +141,14 @@ class Node:
 
     def serve(self, order: Order, data: Packed, files: Packed, watch: Watch = unwatched) -> Made:
         """Make a run, which `watch` follows; return what came of it."""
-        said: list[str] = []
+        remarks: list[str] = []
         try:
-            job, executor = self._job(order, data, files, said.append)
-            return self._made(order, job, executor, said, watch)
+            job, executor = self._job(order, data, files, remarks.append)
+            return self._made(order, job, executor, remarks, watch)
         except BenchError as error:
-            return Made("", b"", tuple(said), str(error), type(error).__name__)
+            return Made("", b"", tuple(remarks), str(error), type(error).__name__)
         except KeyboardInterrupt:
-            return Made("", b"", tuple(said), "interrupted", "KeyboardInterrupt")
+            return Made("", b"", tuple(remarks), "interrupted", "KeyboardInterrupt")
 
     def try_out(self, order: Order, data: Packed, files: Packed, look: Look) -> Tried:
         """Make a trial of a study; return what came of it."""
@@ -211,20 +211,20 @@ class Node:
         return job, executor
 
     def _made(
-        self, order: Order, job: Job, executor: Executor, said: list[str], watch: Watch
+        self, order: Order, job: Job, executor: Executor, remarks: list[str], watch: Watch
     ) -> Made:
         options, run_spec = order.options, order.run_spec
         states = self._states(options.shared)
         try:
             states.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            said.append(f"no checkpoints are kept in {states}: {error.strerror}")
+            remarks.append(f"no checkpoints are kept in {states}: {error.strerror}")
         checkpoints = checkpoints_at(
             options.shared,
             states,
             origin_of(job),
             (options.checkpoint_every or None) if options.shared else None,
-            said.append,
+            remarks.append,
         )
         terms = Terms(alone=options.exclusive, share_gpu=order.shares_gpu)
         with occupied(run_spec.device, terms, _ignore) as circumstances:
@@ -239,7 +239,7 @@ class Node:
             )
         if (unsaid := order.lost - len(record.resumed)) > 0:  # begun anew, for nothing was kept
             record = record.model_copy(update={"resumed": (*(0,) * unsaid, *record.resumed)})
-        return Made(record.sealed().to_line(), pack(trajectory), tuple(said))
+        return Made(record.sealed().to_line(), pack(trajectory), tuple(remarks))
 
     def _dataset(self, order: Order, data: Packed) -> Dataset:
         """Return the data of an order, verified.

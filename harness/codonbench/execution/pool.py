@@ -49,10 +49,10 @@ from codonbench.execution.worker import (
     Hello,
     Kept,
     Message,
+    Reply,
     Served,
-    Spoken,
     Taken,
-    Told,
+    ToWorker,
     TrainOrder,
     Unusable,
     pack,
@@ -131,14 +131,14 @@ class WorkerProcess:
                 self._folder = OwnFolder(beside)
         self.states = None if self._folder is None else self._folder.path
         self.process = launch(self.states)
-        self._inbox = Inbox(self.process.speaks)
+        self._inbox = Inbox(self.process.incoming)
 
     @property
-    def ended_unheard(self) -> bool:
+    def ended_with_open_pipe(self) -> bool:
         """Whether it has ended while a process that it has started still holds its pipe open."""
         return self.process.exitcode is not None and self._inbox.is_silent()
 
-    def answer(self, message: Spoken) -> None:
+    def answer(self, message: ToWorker) -> None:
         """Tell it what it waits for.
 
         Raises:
@@ -149,19 +149,19 @@ class WorkerProcess:
             raise OutOfTurnError("does not wait for an answer")
         self.send(message)
 
-    def send(self, message: Spoken) -> None:
+    def send(self, message: ToWorker) -> None:
         """Tell it something.
 
         Raises:
             OSError: It does not listen.
         """
-        send(self.process.hears, pack(message), _PATIENCE)
+        send(self.process.outgoing, pack(message), _PATIENCE)
 
     def expect(self, size: int) -> None:
         """Accept messages with arrays of so many bytes together at most, to bound memory here."""
         self._inbox.most = min(MOST_HEADER + size, MOST)
 
-    def heard(self) -> Iterator[Message]:
+    def messages(self) -> Iterator[Message]:
         """Yield what it has said by now, its greeting noted.
 
         Raises:
@@ -176,7 +176,7 @@ class WorkerProcess:
 
         Raises:
             TimeoutError: It said nothing whole in time.
-            OutOfTurnError, ValueError, EOFError, OSError: As `heard` does.
+            OutOfTurnError, ValueError, EOFError, OSError: As `messages` does.
         """
         return self._noted(self._inbox.wait(seconds))
 
@@ -195,7 +195,7 @@ class WorkerProcess:
         return self.facts
 
     def ask(
-        self, question: Spoken, up: Callable[[], None], seconds: float | None = None
+        self, question: ToWorker, up: Callable[[], None], seconds: float | None = None
     ) -> Message:
         """Return its answer to a question about a plugin, which it loads for that.
 
@@ -289,7 +289,7 @@ class RunGroup:
         self._ended: set[int] = set()
         self._anew: list[Job] = []
         self._overdue: float | None = None
-        self._asked: float | None = None
+        self._stop_time: float | None = None
         self._why = ""
         self.serves = self.served = self.gone = False
         self.in_order = True
@@ -301,14 +301,14 @@ class RunGroup:
             except OSError:
                 self._end_worker(patience=_PATIENCE)
 
-    def hear(self) -> Iterator[tuple[Referee, TrainResult]]:
+    def receive(self) -> Iterator[tuple[Referee, TrainResult]]:
         """Take in what has come, and answer it; yield the runs it ends.
 
         Raises:
             UsageError: The model cannot serve this task.
         """
         try:
-            for message in self.worker.heard():
+            for message in self.worker.messages():
                 if self.gone:
                     return
                 if isinstance(message, Ended) and message.anew:
@@ -327,7 +327,7 @@ class RunGroup:
     @property
     def _referees(self) -> RefereeGroup:
         if self._group is None:
-            raise OutOfTurnError("speaks before it is spoken to")
+            raise OutOfTurnError("sent a message before its order")
         return self._group
 
     def _order(self, facts: TorchFacts) -> None:
@@ -383,7 +383,7 @@ class RunGroup:
                 self.serves |= any(each.position for each in shown) or any(map(len, arrays))
                 if len({*runs}) < len(runs) or any(a.dtype != np.float32 for a in arrays):
                     raise OutOfTurnError("asks for one run twice, or shows no float32")
-                self._reply(Told(instructions=tuple(self._referees.instruct(shown))))
+                self._reply(Reply(instructions=tuple(self._referees.instruct(shown))))
                 self._referees.tell(shown)  # while it goes on
             case Served() if not self._unfinished():
                 self.served = True
@@ -417,18 +417,18 @@ class RunGroup:
             self._referees.keep(run, message.position, move)
         self._reply(Taken())
 
-    def _reply(self, message: Spoken) -> None:
+    def _reply(self, message: ToWorker) -> None:
         """Answer the worker; asked to stop, it may have gone on to how its runs ended instead."""
         try:
             self.worker.answer(message)
         except (OutOfTurnError, OSError):
-            if self._asked is None:
+            if self._stop_time is None:
                 raise
 
     def _known(self, run: int) -> int:
         """Return the number of a run that is still to come or under way."""
         if not 0 <= run < len(self._job.run_specs) or run in self._ended:
-            raise OutOfTurnError(f"speaks of run {run}")
+            raise OutOfTurnError(f"sent a message about run {run}")
         return run
 
     def _train_anew(self, message: Ended) -> None:
@@ -448,7 +448,7 @@ class RunGroup:
             raise OutOfTurnError("ends before its end")
         if status in ("timeout", "diverged"):  # the parent decides on these
             raise OutOfTurnError(f"says {status}")
-        if status == "interrupted" and self._asked is None:
+        if status == "interrupted" and self._stop_time is None:
             status, error = "error", "interrupted itself"
         self.in_order = self.in_order and status == "done"
         facts = {name: getattr(message, name) for name in OF_RESULT}
@@ -466,15 +466,15 @@ class RunGroup:
         """End the runs that are left in error: the model serves the task with other seeds."""
         self._end_worker(f"refuses this seed: {visible(why)}")
 
-    def look_at_the_clock(self, timeout: float | None) -> None:
+    def check_time(self, timeout: float | None) -> None:
         """End the worker if a run has been going on for too long, or if it ended unheard."""
         if self.gone or self.served:
             return
         now, unfinished = time.monotonic(), self._unfinished()
         running = [t for run, t in self._began.items() if run not in self._ended]
         idle = 0.0 if running else now - self._idle_since
-        asked = 0.0 if self._asked is None else now - self._asked
-        if asked > GRACE or (not unfinished and idle > GRACE):
+        stopping = 0.0 if self._stop_time is None else now - self._stop_time
+        if stopping > GRACE or (not unfinished and idle > GRACE):
             self._end_worker()
         elif timeout is not None and any(now - t > timeout for t in running):
             self._overdue = timeout
@@ -483,13 +483,13 @@ class RunGroup:
             self._overdue = timeout + TO_BEGIN
             self._began[unfinished[0]] = self._idle_since  # it is that one's turn
             self._end_worker()
-        elif self.worker.ended_unheard:
+        elif self.worker.ended_with_open_pipe:
             self._end_worker()
 
     def ask_to_stop(self) -> None:
         """Ask the worker to end its runs and tell what it has so far."""
-        if self._asked is None and not self.gone:
-            self._asked = time.monotonic()
+        if self._stop_time is None and not self.gone:
+            self._stop_time = time.monotonic()
             self.worker.process.terminate()
 
     def _end_worker(self, why: str = "", patience: float = 1.0) -> None:
@@ -502,11 +502,13 @@ class RunGroup:
     def cut_short(self) -> Iterator[tuple[Referee, TrainResult]]:
         """Yield the runs that the worker's end cut short, but for those begun anew elsewhere."""
         for run in self._unfinished():
-            if run in self._begun_anew() or (self._asked is not None and run not in self._began):
+            if run in self._begun_anew() or (
+                self._stop_time is not None and run not in self._began
+            ):
                 continue
             at = 0 if self._group is None else self._group.referees[run].position
             where = f"at {at:,} pairs"
-            if self._asked is not None:
+            if self._stop_time is not None:
                 result = TrainResult(status="interrupted")
             elif self._overdue is not None:
                 error = f"not over after {self._overdue:g} seconds, {where}"
@@ -532,7 +534,7 @@ class RunGroup:
         Not a run that was alone or overdue, and none after Ctrl-C.
         """
         unfinished = self._unfinished()
-        if self._asked is not None or len(self._job.run_specs) == 1:
+        if self._stop_time is not None or len(self._job.run_specs) == 1:
             return []
         if self._overdue is not None:
             return [run for run in unfinished if run not in self._began]
@@ -608,7 +610,7 @@ class WorkerPool:
         return facts
 
     def ask(
-        self, owner: str, question: Spoken, up: Callable[[], None], seconds: float | None = None
+        self, owner: str, question: ToWorker, up: Callable[[], None], seconds: float | None = None
     ) -> Message:
         """Return the answer to a question about an owner's plugins; a worker of theirs gives it.
 
@@ -620,12 +622,12 @@ class WorkerPool:
         worker = self._worker_for(owner)
         worker.owner = owner
         try:
-            said = worker.ask(question, up, seconds)
+            answer = worker.ask(question, up, seconds)
         except BaseException:
             worker.end()
             raise
         self._idle.append(worker)
-        return said
+        return answer
 
     def train(
         self, job: Job, watch: Watch, checkpoints: Checkpoints | None = None
@@ -669,7 +671,7 @@ class WorkerPool:
                         group.ask_to_stop()
                 for group in _heard_of([group for group in busy if not group.gone]):
                     try:
-                        yield from group.hear()
+                        yield from group.receive()
                     except UsageError as error:
                         refusals.serves |= any(other.serves for other in busy)
                         refusals.weigh(error)
@@ -679,7 +681,7 @@ class WorkerPool:
                             refusals.note(error)
                             refused.append(group)
                 for group in list(busy):
-                    group.look_at_the_clock(self._timeout)
+                    group.check_time(self._timeout)
                     refusals.serves |= group.serves
                     if group.gone or group.served:
                         busy.remove(group)
@@ -741,7 +743,7 @@ def _heard_of(groups: Sequence[RunGroup]) -> list[RunGroup]:
     """Return those whose worker has spoken, after a while at most."""
     with selectors.DefaultSelector() as selector:
         for group in groups:
-            selector.register(group.worker.process.speaks, selectors.EVENT_READ, group)
+            selector.register(group.worker.process.incoming, selectors.EVENT_READ, group)
         return [key.data for key, _ in selector.select(_TICK)]
 
 

@@ -174,13 +174,13 @@ def prepare(
         engine=request.engine,
         protocol_options=options_of_it.model_dump(mode="json"),
     )
-    said = {
+    values = {
         "run_spec": run_spec.model_dump(mode="json"),
         "overrides": overrides,
         "info": entry.cls.info.model_dump(mode="json"),
         "dataset": facts_of(dataset).model_dump(mode="json"),
     }
-    insist_on_storable(f"model {request.model!r} on task {task.name!r}", said)
+    insist_on_storable(f"model {request.model!r} on task {task.name!r}", values)
     seeds = (run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
     run_specs = tuple(part for spec in seeds for part in protocol.parts(spec, dataset))
     _check_ranking(task, dataset.spec, registry)
@@ -306,13 +306,13 @@ def _check_class_weights(
 ) -> None:
     """Raise ConfigError where the task has no class weights of the kind that a model asks for."""
     weighting = config.class_weights if isinstance(config, ModelConfig) else "none"
-    asked = f"model {model!r} asks for class_weights={weighting}, but task {spec.name!r} has none"
+    weights = f"model {model!r} asks for class_weights={weighting}, but task {spec.name!r} has none"
     otherwise = "use --set class_weights=none"
     if weighting == "balanced":
         if spec.target.kind != "classes" or not protocol.tells_targets:
-            raise ConfigError(f"{asked} that are known before the first pair; {otherwise}")
+            raise ConfigError(f"{weights} that are known before the first pair; {otherwise}")
     elif weighting != "none" and spec.target.class_weights is None:
-        raise ConfigError(f"{asked}; {otherwise}")
+        raise ConfigError(f"{weights}; {otherwise}")
 
 
 def task_and_data(

@@ -43,14 +43,14 @@ MOST_HEADER = 1 << 18
 MOST = 1 << 30
 """Bytes of a frame."""
 
-MOST_SAID = 1 << 16
+MOST_PRINTED = 1 << 16
 """Bytes that a process may write to standard output and error; of more, it is told, and no more."""
 
 _LENGTHS = struct.Struct("<IQ")
 _AT_ONCE = 1 << 16  # bytes; room for as many is made each time, whatever has come
 _BYTES_A_SECOND = 1e7  # that a process which is sent something reads at least
 _PR_SET_PDEATHSIG = 1
-_LAST_WORDS = 0.5  # seconds for what it wrote last to be passed on
+_OUTPUT_WAIT = 0.5  # seconds for what it wrote last to be passed on
 _LOOK = 1.0  # seconds between two looks at what a sandbox uses
 _PAUSE = 0.05  # seconds between two reads of output that is no longer shown
 
@@ -67,7 +67,7 @@ class Process:
         self,
         popen: subprocess.Popen[bytes],
         fds: Sequence[int],
-        said: int,
+        output: int,
         sandbox: Sandbox | None,
         group: Group | None,
     ) -> None:
@@ -78,9 +78,9 @@ class Process:
         self._closed = threading.Event()
         if sandbox is not None:
             threading.Thread(target=self._watch, args=(sandbox,), daemon=True).start()
-        self._passed_on = threading.Thread(target=_pass_on, args=(said,), daemon=True)
+        self._passed_on = threading.Thread(target=_pass_on, args=(output,), daemon=True)
         self._passed_on.start()
-        self.speaks, self.hears, self._lifeline = fds
+        self.incoming, self.outgoing, self._lifeline = fds
         self._open = True
 
     @property
@@ -135,11 +135,11 @@ class Process:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._popen.wait()
-            self._passed_on.join(_LAST_WORDS)
+            self._passed_on.join(_OUTPUT_WAIT)
             if self._group is not None:
                 self._overuse = self.overuse  # what the group knows goes with it
                 self._group.remove()
-            for fd in (self.speaks, self.hears, self._lifeline):
+            for fd in (self.incoming, self.outgoing, self._lifeline):
                 os.close(fd)
 
 
@@ -170,9 +170,9 @@ def launch(
             "worker processes need pipes that Windows lacks; use --workers 0, and for plugins of "
             "others --trust NAME"
         )
-    (hears, ours), (mine, speaks), (life, held) = (os.pipe() for _ in range(3))
-    said, print_to = os.pipe()
-    theirs = (hears, speaks, life)
+    (child_reads, ours), (mine, child_writes), (life, held) = (os.pipe() for _ in range(3))
+    output, print_to = os.pipe()
+    theirs = (child_reads, child_writes, life)
     command = [python, "-P", "-m", module, *map(str, theirs), *arguments]
     group = None
     try:
@@ -188,7 +188,7 @@ def launch(
             start_new_session=True,
         )
     except BaseException as error:
-        for fd in (ours, mine, held, said):
+        for fd in (ours, mine, held, output):
             os.close(fd)
         if group is not None:
             group.remove()
@@ -200,12 +200,12 @@ def launch(
             os.close(fd)
     os.set_blocking(mine, False)
     os.set_blocking(ours, False)
-    return Process(popen, (mine, ours, held), said, sandbox, group)
+    return Process(popen, (mine, ours, held), output, sandbox, group)
 
 
 def _pass_on(fd: int) -> None:
-    """Write what comes through a pipe to standard error, cleaned, as far as `MOST_SAID`."""
-    left, line = MOST_SAID, b""
+    """Write what comes through a pipe to standard error, cleaned, as far as `MOST_PRINTED`."""
+    left, line = MOST_PRINTED, b""
     with os.fdopen(fd, "rb", buffering=0) as pipe:
         while part := pipe.read(_AT_ONCE):
             if left <= 0:  # slows down the process that prints so much
@@ -247,14 +247,14 @@ def take_hold() -> tuple[int, int]:
     Returns:
         The pipes it hears and speaks by.
     """
-    hears, speaks, lifeline = fds = [int(word) for word in sys.argv[1:4]]
+    incoming, outgoing, lifeline = fds = [int(word) for word in sys.argv[1:4]]
     for fd in fds:
         os.set_inheritable(fd, False)  # what a plugin starts has no part in this
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     if sys.platform == "linux":  # even while something here lets no other thread run
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_hold, args=(lifeline,), daemon=True).start()
-    return hears, speaks
+    return incoming, outgoing
 
 
 def _hold(lifeline: int) -> None:

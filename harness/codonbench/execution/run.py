@@ -556,8 +556,8 @@ def train_here(
     refusals.settle()
     for refusal, run_spec in refused:
         group = referees_of(replace(job, run_specs=(run_spec,)), watch)
-        said = f"refuses this seed: {visible(str(refusal))}"
-        yield completed(group, 0, TrainResult(status="error", error=said), facts)
+        why = f"refuses this seed: {visible(str(refusal))}"
+        yield completed(group, 0, TrainResult(status="error", error=why), facts)
 
 
 def compute(job: Job) -> Iterator[tuple[Referee, TrainResult]]:

@@ -362,8 +362,8 @@ def unavailable() -> str | None:
         return f"a sandbox needs bubblewrap, which is for Linux only; this is {sys.platform}"
     if shutil.which("bwrap") is None:
         return "a sandbox needs bubblewrap, and there is no 'bwrap'; try 'apt install bubblewrap'"
-    said = _tried()
-    return said and f"bubblewrap does not work here: {said}; {_next_step(said)}"
+    error = _tried()
+    return error and f"bubblewrap does not work here: {error}; {_next_step(error)}"
 
 
 def _tried() -> str | None:
@@ -382,14 +382,14 @@ def _tried() -> str | None:
         return str(error)
     if done.returncode == 0:
         return None
-    said = done.stderr.strip().splitlines()
-    return said[-1].rstrip(".") if said else f"it ended with exit code {done.returncode}"
+    lines = done.stderr.strip().splitlines()
+    return lines[-1].rstrip(".") if lines else f"it ended with exit code {done.returncode}"
 
 
-def _next_step(said: str) -> str:
-    if "nknown option" in said:
+def _next_step(error: str) -> str:
+    if "nknown option" in error:
         return "it must be 0.8 or newer"
-    if "ermission" in said or "not permitted" in said:
+    if "ermission" in error or "not permitted" in error:
         return (
             "user namespaces may be forbidden to ordinary users, which "
             "'sysctl -w kernel.apparmor_restrict_unprivileged_userns=0' (Ubuntu) or "

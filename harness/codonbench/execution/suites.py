@@ -112,9 +112,9 @@ def read_suite(path: Path, given: Settings | None = None) -> Suite:
             raise ConfigError(f"suite {path} has more than {MOST_RUNS:,} runs; cut it in parts")
         configure(RunRequest, {**run, "model": models[0]}, {}, owner)  # before it is joined
         settings = _over(_over(defaults, given or {}), run)
-        asked = configure(RunRequest, {**settings, "model": models[0]}, {}, owner)
-        requests += [asked.model_copy(update={"model": model}) for model in models]
-        seeds += len(models) * len(asked.seeds)
+        request = configure(RunRequest, {**settings, "model": models[0]}, {}, owner)
+        requests += [request.model_copy(update={"model": model}) for model in models]
+        seeds += len(models) * len(request.seeds)
         if seeds > MAX_SEEDS:
             raise ConfigError(
                 f"suite {path} has more than {MAX_SEEDS:,} runs, each seed counted; cut it in parts"

@@ -54,14 +54,14 @@ Run = Annotated[int, Field(ge=0)]
 Words = Annotated[str, Field(max_length=MOST_WORDS)]
 
 
-class _Said(Frozen):
+class _Message(Frozen):
     model_config = ConfigDict(arbitrary_types_allowed=True)  # arrays
 
 
 # What the parent says
 
 
-class TrainOrder(_Said):
+class TrainOrder(_Message):
     """Train a model.
 
     Attributes:
@@ -85,7 +85,7 @@ class TrainOrder(_Said):
     states: Path | None
 
 
-class Told(_Said):
+class Reply(_Message):
     """How the runs that asked go on."""
 
     kind: Literal["told"] = "told"
@@ -151,8 +151,8 @@ class Began(Frozen):
     run: Run
 
 
-class Ask(_Said):
-    """Some runs ask how to go on, to be answered with `Told`."""
+class Ask(_Message):
+    """Some runs ask how to go on, to be answered with `Reply`."""
 
     kind: Literal["ask"] = "ask"
     shown: tuple[Shown, ...] = Field(min_length=1)
@@ -267,13 +267,13 @@ class Configured(Frozen):
     error: str = ""
 
 
-Spoken = TrainOrder | Told | Taken | Question | Configure
+ToWorker = TrainOrder | Reply | Taken | Question | Configure
 """What a worker hears."""
 
 Message = Hello | Began | Ask | Kept | Ended | Served | Unusable | Answer | Configured
 """What a parent hears."""
 
-_SPOKEN: TypeAdapter[Spoken] = TypeAdapter(Annotated[Spoken, Field(discriminator="kind")])
+_TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="kind")])
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 
 _DType = Literal["<f4", "<f8", "<i8", "|u1", "<u2", "<u4", "<u8"]
@@ -294,7 +294,7 @@ class _Header(Frozen):
     arrays: tuple[_Array, ...]
 
 
-def pack(message: Message | Spoken) -> bytes:
+def pack(message: Message | ToWorker) -> bytes:
     """Return a message as a frame: JSON, and the bytes of its arrays, each of them once."""
     places: dict[int, int] = {}
     arrays: list[dict[str, Any]] = []
@@ -307,9 +307,9 @@ def pack(message: Message | Spoken) -> bytes:
             few = whole = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             if whole.dtype == np.int64 and whole.size and whole.min() >= 0:
                 few = whole.astype(np.min_scalar_type(whole.max()))  # most indices are small
-            told = {"dtype": whole.dtype.str, "sent": few.dtype.str, "shape": whole.shape}
+            array_of = {"dtype": whole.dtype.str, "sent": few.dtype.str, "shape": whole.shape}
             places[id(array)] = len(arrays)
-            arrays.append(told)
+            arrays.append(array_of)
             body.append(few.data)
         return {"array": places[id(array)]}
 
@@ -327,22 +327,22 @@ def unpack(frame: Frame) -> Message:
     return _MESSAGE.validate_python(_unpacked(frame))
 
 
-def unpack_spoken(frame: Frame) -> Spoken:
+def unpack_to_worker(frame: Frame) -> ToWorker:
     """Return what a parent says."""
-    return _SPOKEN.validate_python(_unpacked(frame))
+    return _TO_WORKER.validate_python(_unpacked(frame))
 
 
 def _unpacked(frame: Frame) -> Any:
     """Return the JSON of a message with its arrays in their places."""
     header, body, offset = _Header.model_validate_json(frame[0]), frame[1], 0
     arrays: list[npt.NDArray[Any]] = []
-    for told in header.arrays:
-        count = math.prod(told.shape)
-        end = offset + count * np.dtype(told.sent).itemsize
+    for array in header.arrays:
+        count = math.prod(array.shape)
+        end = offset + count * np.dtype(array.sent).itemsize
         if end > len(body):
             raise ValueError(f"array {len(arrays)} is cut short")
-        flat = np.frombuffer(body, told.sent, count, offset)
-        arrays.append(flat.reshape(told.shape).astype(np.dtype(told.dtype).newbyteorder("=")))
+        flat = np.frombuffer(body, array.sent, count, offset)
+        arrays.append(flat.reshape(array.shape).astype(np.dtype(array.dtype).newbyteorder("=")))
         offset = end
     if offset != len(body):
         raise ValueError(f"{len(body) - offset} bytes follow that nothing is said of")
@@ -382,64 +382,64 @@ def _facts(gpu: bool) -> TorchFacts:
     return torch_facts(gpu)
 
 
-def serve(hears: int, speaks: int, facts: TorchFacts | None) -> None:
+def serve(incoming: int, outgoing: int, facts: TorchFacts | None) -> None:
     """Greet, and do what is ordered; this process ends when the parent hangs up.
 
     Args:
-        hears: The pipe from the parent.
-        speaks: The one to it.
+        incoming: The pipe from the parent.
+        outgoing: The one to it.
         facts: What PyTorch says; None where plugins are to be asked what they are, and no more.
     """
-    parent = Parent(hears, speaks)
+    parent = Parent(incoming, outgoing)
     parent.send(Hello(facts=facts))
     registries: dict[Question, Registry] = {}
     while True:
-        told = parent.hear()
-        if isinstance(told, TrainOrder):
-            _train(parent, told)
-        elif isinstance(told, Question):
-            parent.send(_answer(_loaded(told, registries), told))
-        elif isinstance(told, Configure):
-            parent.send(_configured(_loaded(told.question, registries), told))
+        message = parent.receive()
+        if isinstance(message, TrainOrder):
+            _train(parent, message)
+        elif isinstance(message, Question):
+            parent.send(_answer(_loaded(message, registries), message))
+        elif isinstance(message, Configure):
+            parent.send(_configured(_loaded(message.question, registries), message))
 
 
 class Parent:
     """The parent process, at the other end of two pipes, with the referees; ends this one with it.
 
     Args:
-        hears, speaks: The pipes from it and to it.
+        incoming, outgoing: The pipes from it and to it.
 
     Attributes:
         states: The folder where states of runs are kept; None for nowhere.
     """
 
-    def __init__(self, hears: int, speaks: int) -> None:
-        self._inbox = Inbox(hears, most_header=sys.maxsize, most=sys.maxsize)
-        self._speaks = speaks
-        self._sending = self._asked = False
+    def __init__(self, incoming: int, outgoing: int) -> None:
+        self._inbox = Inbox(incoming, most_header=sys.maxsize, most=sys.maxsize)
+        self._outgoing = outgoing
+        self._sending = self._stopping = False
         self.states: Path | None = None
 
-    def asked_to_stop(self, number: int, frame: FrameType | None) -> None:
+    def on_stop_signal(self, number: int, frame: FrameType | None) -> None:
         """Raise KeyboardInterrupt, once, and not while a message is on its way."""
-        if self._asked:
+        if self._stopping:
             return
-        self._asked = True
+        self._stopping = True
         if not self._sending:
             raise KeyboardInterrupt
 
     def send(self, message: Message) -> None:
         """Send one message whole, which no signal cuts in two."""
-        asked, self._sending = self._asked, True
+        stopping, self._sending = self._stopping, True
         with _or_die():
-            send(self._speaks, pack(message))
+            send(self._outgoing, pack(message))
         self._sending = False
-        if self._asked and not asked:
+        if self._stopping and not stopping:
             raise KeyboardInterrupt
 
-    def hear(self) -> Spoken:
+    def receive(self) -> ToWorker:
         """Return what it says."""
         with _or_die():
-            return unpack_spoken(self._inbox.wait())
+            return unpack_to_worker(self._inbox.wait())
 
     def begin(self, run: int) -> None:
         """Tell that a run begins."""
@@ -451,11 +451,11 @@ class Parent:
         Until the first time there is nothing to tell once asked to stop, so that SIGTERM is left
         to end this process.
         """
-        signal.signal(signal.SIGTERM, self.asked_to_stop)
+        signal.signal(signal.SIGTERM, self.on_stop_signal)
         self.send(Ask(shown=tuple(shown)))
-        told = self.hear()
-        assert isinstance(told, Told)
-        return list(told.instructions)
+        message = self.receive()
+        assert isinstance(message, Reply)
+        return list(message.instructions)
 
     def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
         """Write what a run needs to go on from here to a file, and have the parent fetch it."""
@@ -463,7 +463,7 @@ class Parent:
         file = f"{run}.state"
         write(self.states / file)
         self.send(Kept(run=run, position=position, file=file))
-        self.hear()
+        self.receive()
 
 
 @contextmanager
@@ -588,15 +588,17 @@ def _others(registry: Registry, question: Question) -> Iterator[tuple[str, str]]
 
 
 def _failed(failure: Failure) -> Failed:
-    told = {name: getattr(failure, name) for name in Failed.model_fields}
-    cut = {n: storable(v)[:MOST_WORDS] for n, v in told.items() if isinstance(v, str)}
-    return Failed(**told | cut | {"details": storable(failure.details)[-MOST_DETAILS:]})
+    fields = {name: getattr(failure, name) for name in Failed.model_fields}
+    cut = {n: storable(v)[:MOST_WORDS] for n, v in fields.items() if isinstance(v, str)}
+    return Failed(**fields | cut | {"details": storable(failure.details)[-MOST_DETAILS:]})
 
 
-def _configured(registry: Registry, asked: Configure) -> Configured:
+def _configured(registry: Registry, request: Configure) -> Configured:
     with redirect_stdout(sys.stderr):
         try:
-            entry, config, changes = registry.configured(asked.model, asked.overrides, asked.owner)
+            entry, config, changes = registry.configured(
+                request.model, request.overrides, request.owner
+            )
         except UsageError as error:
             return Configured(error=storable(str(error)))
     values = config.model_dump(mode="json")

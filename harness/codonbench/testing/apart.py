@@ -44,8 +44,8 @@ def run_apart(function: Callable[[Send, Any], None], argument: Any) -> Iterator[
     """
     other = launch("codonbench.testing.apart", [function.__module__, function.__name__])
     try:
-        inbox, seconds = process.Inbox(other.speaks), _TO_START
-        process.send(other.hears, process.framed(to_json([importable(), argument])), _TO_START)
+        inbox, seconds = process.Inbox(other.incoming), _TO_START
+        process.send(other.outgoing, process.framed(to_json([importable(), argument])), _TO_START)
         deadline = time.monotonic() + seconds
         while (message := json.loads(inbox.wait(deadline - time.monotonic())[0])) is not None:
             kind, content = message
@@ -65,12 +65,12 @@ def run_apart(function: Callable[[Send, Any], None], argument: Any) -> Iterator[
 
 def main() -> None:
     """Run the function in the new process."""
-    hears, speaks = take_hold()
-    path, argument = json.loads(process.Inbox(hears).wait()[0])
+    incoming, outgoing = take_hold()
+    path, argument = json.loads(process.Inbox(incoming).wait()[0])
     sys.path += [folder for folder in path if folder not in sys.path]
 
     def send(message: Message | None) -> None:
-        process.send(speaks, process.framed(to_json(message)))
+        process.send(outgoing, process.framed(to_json(message)))
 
     module, name = sys.argv[4:]
     getattr(importlib.import_module(module), name)(send, argument)
