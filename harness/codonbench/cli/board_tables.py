@@ -14,7 +14,6 @@ from codonbench.leakage.verdict import KEPT
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
     Board,
-    Row,
     Table,
     build_board,
     gain_cell,
@@ -25,6 +24,7 @@ from codonbench.ranking.curves import Curves
 from codonbench.ranking.items import gather_tested
 from codonbench.ranking.rows import (
     NONE,
+    Row,
     figure_text,
     name_text,
     parameters_text,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -23,14 +23,7 @@ from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.plugins.failures import ask_task
 from codonbench.ranking.curves import Curves, learning_curves
-from codonbench.ranking.items import (
-    Runs,
-    TableFigures,
-    Tested,
-    compare,
-    figures_file,
-    twin_of,
-)
+from codonbench.ranking.items import Runs, TableFigures, Tested, compare, figures_file
 from codonbench.ranking.published import Published
 from codonbench.ranking.rows import (
     Contrast,
@@ -40,7 +33,10 @@ from codonbench.ranking.rows import (
     contrasts,
     controlled_key,
     gain_text,
+    with_budget_notes,
+    with_ceiling_notes,
     with_differences,
+    with_twin_notes,
 )
 from codonbench.ranking.statistics import DRAWS, Mean, drawn_ranks, draws
 from codonbench.ranking.tiers import p_by_seed, tiers
@@ -48,8 +44,6 @@ from codonbench.records.files import printable, shipped
 from codonbench.records.store import BadRecord, Store
 from codonbench.records.test_outputs import FOLDER, OURS
 from codonbench.scoring.score import RowKey, row_key, task_of
-
-__all__ = ["Board", "Excluded", "Row", "Table", "build_board"]
 
 _Place = tuple[str, str]
 """A comparability key and a kind of device."""
@@ -255,13 +249,17 @@ class Board(Frozen):
             t for t in self.tables if not (t.held_in or (t.of_subset and _about(t) in plain))
         )
 
+    def curves_beside(self, table: Table) -> list[Curves]:
+        """Return the curves of rows on the same task, data and kind of device as a table's."""
+        return [curves for curves in self.curves if _about(curves) == _about(table)]
+
     def unrun(self, tasks: Iterable[str]) -> list[str]:
         """Return the tasks that no table is of, in order."""
         return sorted({*tasks} - {table.task for table in self.tables})
 
 
-def _about(table: Table) -> tuple[str, str, str]:
-    return table.task, table.data_checksum, table.device
+def _about(of: Table | Curves) -> tuple[str, str, str]:
+    return of.task, of.data_checksum, of.device
 
 
 Told = Callable[[int, int], None]
@@ -478,7 +476,7 @@ def _build_table(
         spec = next((item.task for item in outputs if item is not None), None)
         built.append(build_row(own, found.get(key, []), task.ranking, notes, spec))
     if not task.ranking.budget_divides:
-        built = _with_budgets(built, runs, task)
+        built = with_budget_notes(built, runs, task)
     named = with_differences(built, [own[0].plugin.source_sha256 for own in runs])
     rows = list(zip(named, runs, strict=True))
     rows.sort(key=lambda row: _order(row[0], row[1], task.ranking))
@@ -496,8 +494,10 @@ def _build_table(
     ceiling = ask_task(task.ceiling, first)
     of_row = {row.id: own[0] for row, own in rows}
     ranked, unranked = (
-        _with_twins(
-            _held_to(ceiling, _with_figures(part, figures), task.ranking), of_row, task.ranking
+        with_twin_notes(
+            with_ceiling_notes(_with_figures(part, figures), ceiling, task.ranking),
+            of_row,
+            task.ranking,
         )
         for part in (
             _ranked(_of_role(rows, "contestant"), task.ranking),
@@ -534,36 +534,6 @@ def _build_table(
     )
 
 
-def _with_budgets(
-    rows: Sequence[Row], runs: Sequence[Sequence[RunRecord]], task: Task
-) -> list[Row]:
-    """Return rows; contestants that may train for less or more than most get a note.
-
-    Args:
-        rows: Of one table.
-        runs: Of each, in the same order.
-        task: Theirs.
-    """
-    most = [
-        row.budget.partition(", or")[0]
-        if row.role == "contestant" and own[0].engine.name != "fit"
-        else ""
-        for row, own in zip(rows, runs, strict=True)
-    ]
-    counts = Counter(filter(None, most))
-    usual = min(counts, key=lambda amount: (-counts[amount], amount), default="")
-
-    def noted(row: Row, amount: str) -> Row:
-        note = f"trained on at most {amount}, most rows on {usual}"
-        note = note.replace("pairs", task.counted_in)
-        return row.model_copy(update={"notes": (*row.notes, note)})
-
-    return [
-        noted(row, amount) if amount not in ("", usual) else row
-        for row, amount in zip(rows, most, strict=True)
-    ]
-
-
 def _asked(run_spec: RunSpec) -> str:
     """Return ``folds 5`` or ``300 examples``; nothing for the task's own protocol."""
     if run_spec.part:
@@ -572,39 +542,6 @@ def _asked(run_spec: RunSpec) -> str:
     words += map(str, run_spec.protocol_options.values())
     words += [run_spec.track] if run_spec.track and run_spec.budget_pairs else []
     return " ".join(words)
-
-
-def _with_twins(
-    rows: tuple[Row, ...], runs: Mapping[str, RunRecord], ranking: Ranking
-) -> tuple[Row, ...]:
-    """Return rows; pretrained ones get a note on what that gains over their random twins.
-
-    Args:
-        rows: Some of a table's.
-        runs: A run of each row of the table, by the row's id.
-        ranking: The task's.
-    """
-    noted = []
-    for row in rows:
-        record, primary = runs[row.id], ranking.primary
-        if not record.info.pretrained_on or record.run_spec.config.get("init") == "random":
-            noted.append(row)
-            continue
-        twinned = "init" in record.run_spec.config
-        lacks = "no random twin was run" if twinned else "it can have no random twin"
-        note = f"{lacks}, so the gain from pretraining is not known"
-        if (twin := row.twin) is not None:
-            value, low, high = (
-                f"{v:{sign}.{primary.digits}f}"
-                for v, sign in ((twin.value, "+"), (twin.low, ""), (twin.high, ""))
-            )
-            note = f"pretraining gains {value} [{low}, {high}] {primary.title} over its random twin"
-        elif twin_of(record, runs) is not None:
-            note = (
-                "its random twin is in this table; test outputs to compare them are not available"
-            )
-        noted.append(row.model_copy(update={"notes": (*row.notes, note)}))
-    return tuple(noted)
 
 
 def _of_role(rows: Sequence[_RowRuns], role: str) -> list[_RowRuns]:
@@ -681,24 +618,6 @@ def _with_figures(rows: Iterable[Row], figures: TableFigures | None) -> tuple[Ro
         update |= {"means": {**row.means, primary: found.mean}, "notes": (*row.notes, *flags)}
         changed.append(row.model_copy(update=update))
     return tuple(changed)
-
-
-def _held_to(ceiling: Ceiling | None, rows: tuple[Row, ...], ranking: Ranking) -> tuple[Row, ...]:
-    """Return rows; those whose whole interval lies beyond the ceiling's get a note."""
-    if ceiling is None:
-        return rows
-    higher = ranking.direction == "higher"
-
-    def beyond(row: Row) -> bool:
-        figure = row.means.get(ranking.metric)
-        if figure is None:
-            return False
-        return figure.low > ceiling.high if higher else figure.high < ceiling.low
-
-    note = "beyond the ceiling: check for a leak or a wrong ceiling"
-    return tuple(
-        row.model_copy(update={"notes": (*row.notes, note)}) if beyond(row) else row for row in rows
-    )
 
 
 def _ranked(rows: Sequence[_RowRuns], ranking: Ranking) -> tuple[Row, ...]:

@@ -25,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import Ceiling, Frozen
-from codonbench.ranking.board import Board, Row, Table, merit
+from codonbench.ranking.board import Board, Table, merit
 from codonbench.ranking.item_scores import Gain
+from codonbench.ranking.rows import Row
 from codonbench.ranking.statistics import CONFIDENCE, DRAWS, Mean, Median, average_ranks, interval
 
 FAILED = "FAIL"

@@ -8,9 +8,10 @@ from codonbench.contracts.base import Frozen
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
 from codonbench.plugins.registry import Registry
-from codonbench.ranking.board import Row, Table, build_board
+from codonbench.ranking.board import Table, build_board
 from codonbench.ranking.item_scores import gain, p_value, score_rows
 from codonbench.ranking.items import Tested, gather_tested
+from codonbench.ranking.rows import Row
 from codonbench.records.store import Store
 from codonbench.scoring.score import metric_giving
 

@@ -13,12 +13,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Column, Control, Doubt, Frozen, Ranking, TaskSpec
+from codonbench.contracts import Ceiling, Column, Control, Doubt, Frozen, Ranking, Task, TaskSpec
 from codonbench.contracts.run_record import RunRecord, Tuning
 from codonbench.contracts.run_spec import content_hash
 from codonbench.protocols.folds import Folds
 from codonbench.ranking.item_scores import Gain
-from codonbench.ranking.items import CleanFigure, ControlFigure
+from codonbench.ranking.items import CleanFigure, ControlFigure, twin_of
 from codonbench.ranking.statistics import (
     Mean,
     Median,
@@ -365,6 +365,97 @@ def _facts(row: Row, source: str | None) -> dict[str, object]:
     """Return what can differ between two rows of one name."""
     known = {"version": row.model_version, "source": (source or "unknown")[:8]}
     return {**row.config, **known, "budget": row.budget}
+
+
+def with_budget_notes(
+    rows: Sequence[Row], runs: Sequence[Sequence[RunRecord]], task: Task
+) -> list[Row]:
+    """Return rows; contestants that may train for less or more than most get a note.
+
+    Args:
+        rows: Of one table.
+        runs: Of each, in the same order.
+        task: Theirs.
+    """
+    most = [
+        row.budget.partition(", or")[0]
+        if row.role == "contestant" and own[0].engine.name != "fit"
+        else ""
+        for row, own in zip(rows, runs, strict=True)
+    ]
+    counts = Counter(filter(None, most))
+    usual = min(counts, key=lambda amount: (-counts[amount], amount), default="")
+
+    def note(amount: str) -> str:
+        said = f"trained on at most {amount}, most rows on {usual}"
+        return said.replace("pairs", task.counted_in)
+
+    return [
+        row if amount in ("", usual) else _noted(row, note(amount))
+        for row, amount in zip(rows, most, strict=True)
+    ]
+
+
+def _noted(row: Row, note: str) -> Row:
+    """Return a row with a note after those that it has."""
+    return row.model_copy(update={"notes": (*row.notes, note)})
+
+
+def with_twin_notes(
+    rows: tuple[Row, ...], runs: Mapping[str, RunRecord], ranking: Ranking
+) -> tuple[Row, ...]:
+    """Return rows; pretrained ones get a note on what that gains over their random twins.
+
+    Args:
+        rows: Some of a table's.
+        runs: A run of each row of the table, by the row's id.
+        ranking: The task's.
+    """
+    noted = []
+    for row in rows:
+        record, primary = runs[row.id], ranking.primary
+        if not record.info.pretrained_on or record.run_spec.config.get("init") == "random":
+            noted.append(row)
+            continue
+        twinned = "init" in record.run_spec.config
+        lacks = "no random twin was run" if twinned else "it can have no random twin"
+        note = f"{lacks}, so the gain from pretraining is not known"
+        if (twin := row.twin) is not None:
+            value, low, high = (
+                f"{v:{sign}.{primary.digits}f}"
+                for v, sign in ((twin.value, "+"), (twin.low, ""), (twin.high, ""))
+            )
+            note = f"pretraining gains {value} [{low}, {high}] {primary.title} over its random twin"
+        elif twin_of(record, runs) is not None:
+            note = (
+                "its random twin is in this table; test outputs to compare them are not available"
+            )
+        noted.append(_noted(row, note))
+    return tuple(noted)
+
+
+def with_ceiling_notes(
+    rows: tuple[Row, ...], ceiling: Ceiling | None, ranking: Ranking
+) -> tuple[Row, ...]:
+    """Return rows; those whose whole interval lies beyond the ceiling's get a note.
+
+    Args:
+        rows: Some of a table's.
+        ceiling: The best that a model can do; None where that is not known.
+        ranking: The task's.
+    """
+    if ceiling is None:
+        return rows
+    higher = ranking.direction == "higher"
+
+    def beyond(row: Row) -> bool:
+        figure = row.means.get(ranking.metric)
+        if figure is None:
+            return False
+        return figure.low > ceiling.high if higher else figure.high < ceiling.low
+
+    note = "beyond the ceiling: check for a leak or a wrong ceiling"
+    return tuple(_noted(row, note) if beyond(row) else row for row in rows)
 
 
 def answers(records: Sequence[RunRecord], name: str) -> dict[int, float | None]:

@@ -16,7 +16,7 @@ from tabulate import tabulate
 from codonbench.contracts import Column
 from codonbench.errors import StoreError
 from codonbench.protocols.controls import WORDS
-from codonbench.ranking.board import Board, Row, Table, gain_cell
+from codonbench.ranking.board import Board, Table, gain_cell
 from codonbench.ranking.curves import Curves
 from codonbench.ranking.overview import (
     FAILED,
@@ -31,6 +31,7 @@ from codonbench.ranking.published import Figure
 from codonbench.ranking.rows import (
     NONE,
     Contrast,
+    Row,
     clean_rank_text,
     figure_text,
     gain_text,
@@ -80,10 +81,9 @@ def render_board(board: Board, unrun: Sequence[str] = (), picture: str = "") -> 
     left = list(board.curves)
     for table in board.shown:
         parts.append(render_table(table))
-        about = (table.task, table.data_checksum, table.device)
-        own = [c for c in left if (c.task, c.data_checksum, c.device) == about]
+        own = [curves for curves in board.curves_beside(table) if curves in left]
         parts += map(render_curves, own)
-        left = [c for c in left if c not in own]
+        left = [curves for curves in left if curves not in own]
     parts += map(render_curves, left)
     if not (board.shown or board.curves):
         parts.append("No results yet.")

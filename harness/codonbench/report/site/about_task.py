@@ -139,9 +139,7 @@ def curves_of(table: Table, board: Board) -> tuple[PageCurves, ...]:
                 for row in own.rows
             ),
         )
-        for own in board.curves
-        if (own.task, own.data_checksum, own.device)
-        == (table.task, table.data_checksum, table.device)
+        for own in board.curves_beside(table)
     )
 
 

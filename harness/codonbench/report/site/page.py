@@ -372,8 +372,7 @@ def _overview(
             )
         )
         if not (line.apart or table.of_subset):
-            about = (table.task, table.data_checksum, table.device)
-            beside = (c for c in board.curves if (c.task, c.data_checksum, c.device) == about)
+            beside = board.curves_beside(table)
             lines += [_curves_line(lines[-1], curves, places) for curves in beside]
     return PageOverview(lines=tuple(lines), summaries=tuple(map(_summary, found.summaries)))
 
