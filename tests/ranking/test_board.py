@@ -353,12 +353,21 @@ def test_rows_of_one_name_say_what_tells_them_apart() -> None:
     rows = {r.run_ids[0]: r for r in build_board([first, other, lone]).tables[0].rows}
     rate = first.run_spec.config.get("learning_rate")
     source = (first.plugin.source_sha256 or "unknown")[:8]
-    assert rows[first.run_id].notes[0] == f"learning_rate {rate}, source {source}"
-    assert rows[other.run_id].notes[0] == "learning_rate 0.5, source bbbbbbbb"
-    assert rows[first.run_id].label == f"mlp-64 (source {source})"
-    assert rows[other.run_id].label == "mlp-64 (source bbbbbbbb)"
+    assert rows[first.run_id].notes[0] == f"code SHA-256 {source}, learning_rate {rate}"
+    assert rows[other.run_id].notes[0] == "code SHA-256 bbbbbbbb, learning_rate 0.5"
+    assert rows[first.run_id].label == f"mlp-64 (code SHA-256 {source})"
+    assert rows[other.run_id].label == "mlp-64 (code SHA-256 bbbbbbbb)"
     assert rows[lone.run_id].label == "alone"
     assert rows[lone.run_id].notes == ("fewer than 10 seeds",)
+
+
+def test_rows_of_two_versions_are_called_by_their_version() -> None:
+    first = make_record()
+    run_spec = first.run_spec.model_copy(update={"model_version": "2"})
+    edited = first.plugin.model_copy(update={"source_sha256": "b" * 64})
+    other = make_record(run_spec=run_spec, run_id=run_spec.run_id, plugin=edited)
+    labels = {row.label for row in build_board([first, other]).tables[0].rows}
+    assert labels == {"mlp-64 (version 1)", "mlp-64 (version 2)"}
 
 
 def test_the_order_of_records_does_not_matter() -> None:

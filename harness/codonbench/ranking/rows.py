@@ -196,7 +196,7 @@ class Row(Frozen):
         config_sha256: Of `config`, to tell rows of one name apart.
         overrides: Where `config` departs from the model's or preset's own.
         distribution: Who supplies it.
-        told_apart: What tells it from rows of its name in the table: ``source 1a2b3c4d``; empty
+        told_apart: What tells it from rows of its name in the table: ``version 2``; empty
             where there are none.
         role: ``contestant`` or ``reference``.
         successes, success_low, success_high: Runs that succeeded, and the Wilson interval of
@@ -337,7 +337,7 @@ def tuned_on_tested(record: RunRecord, spec: TaskSpec | None) -> bool:
 def with_differences(rows: Sequence[Row], sources: Sequence[str | None]) -> list[Row]:
     """Return the rows; those that would show under one name get a note of how they differ.
 
-    Their names get their source, where that is enough, or all of it.
+    Their names get their version or the SHA-256 of their code, where one is enough, or all of it.
 
     Args:
         rows: Of one table.
@@ -351,19 +351,22 @@ def with_differences(rows: Sequence[Row], sources: Sequence[str | None]) -> list
         facts = [_facts(rows[i], sources[i]) for i in twins]
         fields = sorted({field for own in facts for field in own})
         differing = [f for f in fields if len({str(own.get(f)) for own in facts}) > 1]
-        enough = len({own["source"] for own in facts}) == len(facts)
+        enough = [f for f in ("version", _CODE) if len({own[f] for own in facts}) == len(facts)]
         for i, own in zip(twins, facts, strict=True) if len(twins) > 1 else ():
             note = ", ".join(f"{field} {own.get(field)}" for field in differing)
-            apart = f"source {own['source']}" if enough else note
+            apart = f"{enough[0]} {own[enough[0]]}" if enough else note
             result[i] = rows[i].model_copy(
                 update={"told_apart": apart, "notes": (note, *rows[i].notes)}
             )
     return result
 
 
+_CODE = "code SHA-256"
+
+
 def _facts(row: Row, source: str | None) -> dict[str, object]:
     """Return what can differ between two rows of one name."""
-    known = {"version": row.model_version, "source": (source or "unknown")[:8]}
+    known = {"version": row.model_version, _CODE: (source or "unknown")[:8]}
     return {**row.config, **known, "budget": row.budget}
 
 
