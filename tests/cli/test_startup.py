@@ -107,6 +107,19 @@ def test_what_lists_or_begins_a_plugin_imports_nothing_that_trains_or_draws(tmp_
     assert not imported_by(lines, tmp_path) & {"torch", "pandas", "scipy", "Bio", "pooch"}
 
 
+def test_what_lists_plugins_imports_none_of_pydantics_own(tmp_path):
+    installed = tmp_path / "other-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[pydantic]\nother = seen_by_pydantic:plugin\n")
+    (tmp_path / "seen_by_pydantic.py").write_text("plugin = None\n")
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + IMPORTED_BY
+    done = subprocess.run(
+        [sys.executable, "-c", script.format(lines=AT_ONCE[:1])], capture_output=True, text=True
+    )
+    assert "seen_by_pydantic" not in done.stdout.splitlines()[-1].split(), done.stderr
+
+
 def test_what_reads_records_imports_no_torch_nor_statistics(tmp_path):
     (tmp_path / "few").mkdir()
     shutil.copy(RECORD, tmp_path / "few")

@@ -9,11 +9,11 @@ import pytest
 from markdown_it import MarkdownIt
 
 from codonbench.contracts import ModelInfo
+from codonbench.contracts.base import Origin
 from codonbench.contracts.run_record import (
     DatasetFacts,
     Engine,
     Harness,
-    Origin,
     RunRecord,
     Timings,
 )

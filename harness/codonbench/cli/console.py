@@ -144,10 +144,11 @@ def print_list(
     table = new_table()
     for i in kept:
         table.add_column(headers[i], no_wrap=True)
-    for line in lines:
-        cells = [Text(line[i]) for i in kept]
-        cells[-1].truncate(max(room, 1), overflow="ellipsis")
-        table.add_row(*cells)
+    columns = [[Text(line[i]) for line in lines] for i in kept]
+    for text in columns[-1]:
+        text.truncate(max(room, 1), overflow="ellipsis")
+    if lines:  # in one row: rich takes as long for a cell of a line as for one of all of them
+        table.add_row(*(Text("\n").join(column) for column in columns))
     console.print(table)
 
 

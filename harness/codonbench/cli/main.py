@@ -12,6 +12,7 @@ says so.
 from __future__ import annotations
 
 import errno
+import gc
 import inspect
 import io
 import os
@@ -365,6 +366,10 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # NumPy starts a thread a core as it is imported, a tenth of what `bench ls` takes.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # pydantic imports plugins of its own from every distribution, also from those not trusted.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    # A search for cyclic garbage after every 700 new objects is a twentieth of `bench ls`.
+    gc.set_threshold(50_000)
     _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # bars and dots on a terminal without Unicode

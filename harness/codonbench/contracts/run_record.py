@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import subprocess
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,7 +14,7 @@ from pydantic import Field, model_validator
 
 from codonbench import __version__
 from codonbench.contracts import Frozen, ModelInfo, Trajectory
-from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS, DeviceKind, Name
+from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS, DeviceKind, Name, Origin
 from codonbench.contracts.run_spec import RunSpec, canonical_json, content_hash
 
 _Words = Annotated[str, Field(max_length=200, pattern=r"^[\x20-\x7e]*$")]
@@ -26,33 +25,6 @@ _Whole = Annotated[int, Field(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
 
 About = Annotated[dict[_Words, bool | _Whole | _Figure | _Words], Field(max_length=32)]
 """What a module says of itself, by name."""
-
-_PLUGIN_FILE = re.compile(r"\w[\w.-]{0,99}\.py")
-
-
-class Origin(Frozen):
-    """Where a plugin comes from.
-
-    Attributes:
-        distribution: The installed distribution; empty where there is none.
-        version: The distribution's version.
-        module: The Python module that registered it.
-        source_sha256: Of the source files that define its class and the bases it inherits
-            from, in the order Python looks them up, each followed by the files beside it whose
-            names begin with ``_`` and that it names, by the modules beside a one-file plugin that
-            it imports, and by the files that the class declares.
-    """
-
-    distribution: str
-    version: str
-    module: str
-    source_sha256: str
-
-    @property
-    def file(self) -> str:
-        """The name of the single file it came from; empty where it was installed, or is odd."""
-        is_file = not self.version and _PLUGIN_FILE.fullmatch(self.distribution)
-        return self.distribution if is_file else ""
 
 
 class TorchFacts(Frozen):

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict
 
 from codonbench.contracts import BaseConfig, Estimator, Model, ModelConfig, TaskView
+from codonbench.contracts.base import Origin
 from codonbench.contracts.model import GradientConfig
-from codonbench.contracts.run_record import Origin
 from codonbench.errors import ConfigError, PluginError, UsageError
 from codonbench.execution.pool import WorkerProcess, launch_worker
 from codonbench.execution.process import importable

@@ -28,9 +28,9 @@ from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic_core import to_json, to_jsonable_python
 
 from codonbench.contracts import Estimator, Frozen, Model, ModelInfo, Name, Reference
-from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
+from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS, Origin
 from codonbench.contracts.model import GradientConfig, Needs
-from codonbench.contracts.run_record import About, Engine, Origin, Status, TorchFacts
+from codonbench.contracts.run_record import About, Engine, Status, TorchFacts
 from codonbench.contracts.tunable import Tunable, tunable
 from codonbench.errors import UsageError
 from codonbench.execution.process import Frame, Inbox, framed, send, take_hold

@@ -35,7 +35,7 @@ from codonbench.contracts import (
     TaskOptions,
     Version,
 )
-from codonbench.contracts.run_record import Origin
+from codonbench.contracts.base import Origin
 from codonbench.contracts.run_spec import configure
 from codonbench.contracts.tunable import Tunable
 from codonbench.errors import ConfigError, PluginError
@@ -221,10 +221,10 @@ def sources_of(cls: type) -> tuple[str, ...]:
             file = _source_of(base)
             if file not in seen:
                 seen.add(file)
-                files |= dict.fromkeys((file, *_private_files(Path(file))))
+                files |= dict.fromkeys((file, *_private_files(file)))
             if base.__module__.startswith(FILE):
                 files |= dict.fromkeys(map(str, modules_beside(Path(file)).values()))
-            files |= dict.fromkeys(_declared(base, Path(file).parent))
+            files |= dict.fromkeys(_declared(base, file))
     return tuple(files)
 
 
@@ -253,8 +253,8 @@ def _source_of(cls: type) -> str:
         return _hash_of_code(cls)
 
 
-def _declared(cls: type, folder: Path) -> Iterator[str]:
-    """Yield the files that a class itself declares.
+def _declared(cls: type, file: str) -> Iterator[str]:
+    """Yield the files that a class, which a file defines, itself declares.
 
     Raises:
         PluginError: One of them is not there.
@@ -267,6 +267,7 @@ def _declared(cls: type, folder: Path) -> Iterator[str]:
             'as in files = ("weights.pt",)'
         )
     for name in names:
+        folder = Path(file).parent
         if not (folder / name).is_file():
             raise PluginError(
                 f"{owner} names {name!r}, and there is no such file in {folder}; in a sandbox "
@@ -275,13 +276,13 @@ def _declared(cls: type, folder: Path) -> Iterator[str]:
         yield str(folder / name)
 
 
-def _private_files(file: Path) -> Iterator[str]:
-    """Yield the files beside `file` that it names and whose names begin with ``_``."""
-    if not file.is_file():
+def _private_files(file: str) -> Iterator[str]:
+    """Yield the files beside a file that it names and whose names begin with ``_``."""
+    if not Path(file).is_file():
         return
-    named = _private_names(file.read_bytes())
-    for private in sorted(named & {path.name for path in file.parent.glob("_*.py")}):
-        yield str(file.parent / private)
+    folder, named = Path(file).parent, _private_names(Path(file).read_bytes())
+    for private in sorted(named.intersection(path.name for path in folder.iterdir())):
+        yield str(folder / private)
 
 
 @lru_cache(maxsize=64)

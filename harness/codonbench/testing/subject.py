@@ -15,7 +15,7 @@ from torch import Tensor
 
 from codonbench import __version__
 from codonbench.contracts import Dataset, Model, Reference, Task, TaskView
-from codonbench.contracts.run_record import Origin
+from codonbench.contracts.base import Origin
 from codonbench.contracts.run_spec import PUBLIC_RULES, PUBLIC_SALT, RunSpec
 from codonbench.data.encodings import Encoder, make_encoder
 from codonbench.plugins.discovery import load_registry

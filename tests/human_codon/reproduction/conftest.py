@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from codonbench.contracts import ModelInfo
+from codonbench.contracts.base import Origin
 from codonbench.contracts.run_record import (
     DatasetFacts,
     Engine,
     Harness,
-    Origin,
     RunRecord,
     Timings,
 )
