@@ -23,7 +23,7 @@ COMMITTED = Path(__file__).parents[2] / "leaderboard" / "results"
 def store(tmp_path, monkeypatch):
     """Some committed records of several kinds, in a folder that is large enough for an index."""
     monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(known, "MANY", 1)
+    monkeypatch.setattr("codonbench.records.store.MANY", 1)
     folder = tmp_path / "results"
     folder.mkdir()
     for path in sorted(COMMITTED.glob("*.json"))[::60]:

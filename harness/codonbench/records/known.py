@@ -42,9 +42,6 @@ from codonbench.contracts.run_record import (
 from codonbench.errors import StoreError
 from codonbench.records.files import cache_folder, decoded, identity, read_content
 
-MANY = 2_000
-"""Files from which on a folder has an index."""
-
 SHARED_OUT = 20_000
 """Files that are not in the index from which on a second process checks some of them."""
 
@@ -151,12 +148,11 @@ class Known:
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.shared = Shared()
-        self._index = None if len(names) < MANY else _index_of(folder)
+        self._index = _index_of(folder)
         self._before: dict[str, str] = {}
         self._new: dict[str, str] = {}
-        if self._index is not None:
-            with suppress(sqlite3.Error, OSError), closing(_opened(self._index)) as base:
-                self._before = dict(base.execute("select name, seen from checked"))
+        with suppress(sqlite3.Error, OSError), closing(_opened(self._index)) as base:
+            self._before = dict(base.execute("select name, seen from checked"))
         new = [name for name in names if name not in self._before]
         self._elsewhere = _Elsewhere(folder, new if _cores() > 1 else ())
 
@@ -170,7 +166,7 @@ class Known:
         self._note(name, identity(facts), facts.st_mtime)
 
     def _note(self, name: str, seen: str, written: float) -> None:
-        if self._index is not None and time.time() - written > _SETTLED:
+        if time.time() - written > _SETTLED:
             self._new[name] = seen
 
     def unsound(self) -> list[str]:
@@ -192,7 +188,7 @@ class Known:
 
     def save(self) -> None:
         """Keep what was noted for the next time; where that cannot be written, do without."""
-        if self._index is None or not self._new:
+        if not self._new:
             return
         with suppress(sqlite3.Error, OSError):
             self._index.parent.mkdir(parents=True, exist_ok=True)

@@ -48,6 +48,9 @@ Content = dict[str, Any]
 CURRENT = 2
 """The format that is written today; `contracts.run_record.RunRecord` describes it."""
 
+MANY = 2_000
+"""Files from which on a folder is read with an index; see `codonbench.records.known`."""
+
 _ARRAYS = ("pairs", "outputs", "test_outputs")
 _TARGETS = ("targets", "test_targets")  # of an evaluation set they stand in the task
 _EXTRA = "array_"  # before the names of the protocol's own
@@ -264,16 +267,11 @@ class Store:
         first; the others are bad.
         """
         names = _names(self.folder)
-        known = Known(self.folder, names)
-        try:
-            with _nothing_collected():
-                found = [read_record(self.folder / file, known) for file in names]
-                for file in known.unsound():
-                    found[bisect_left(names, file)] = read_record(self.folder / file, known)
-        finally:
-            known.close()
-        known.save()
-        del known
+        with _nothing_collected():
+            if len(names) < MANY:
+                found = [read_record(self.folder / file) for file in names]
+            else:
+                found = self._read_many(names)
         files: dict[str, str] = {}
         for file, item in zip(names, found, strict=True):
             if isinstance(item, RunRecord) and (
@@ -286,6 +284,18 @@ class Store:
                 yield BadRecord(self.folder / file, f"holds the same run as {first}")
             else:
                 yield item
+
+    def _read_many(self, names: Sequence[str]) -> list[RunRecord | BadRecord]:
+        """Return what is in the files of these names, with what is known of them; see `Known`."""
+        known = Known(self.folder, names)
+        try:
+            found = [read_record(self.folder / file, known) for file in names]
+            for file in known.unsound():
+                found[bisect_left(names, file)] = read_record(self.folder / file, known)
+        finally:
+            known.close()
+        known.save()
+        return found
 
 
 @contextmanager
