@@ -19,7 +19,7 @@ from codonbench.audit.answers import Remark
 from codonbench.contracts import Frozen, Metric, MetricName, ModelConfig, Task, Version
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord
 from codonbench.contracts.run_spec import MAX_SEEDS, PUBLIC_RULES, RULES, EngineChoice, rules_of
-from codonbench.plugins.failures import ask_task
+from codonbench.plugins.registry import ask_task
 from codonbench.protocols import Protocol
 from codonbench.records.files import printable, shipped
 from codonbench.scoring.score import OFFICIAL_SEEDS, comparability_key

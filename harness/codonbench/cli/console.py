@@ -192,7 +192,7 @@ def ending(record: RunRecord, task: Task | None) -> str:
         record: Of the run.
         task: Its task; None where that is not installed.
     """
-    from codonbench.plugins.failures import ask_task  # `bench --help` need not
+    from codonbench.plugins.registry import ask_task  # `bench --help` need not
 
     after = f"after {record.pairs:,} {'examples' if task is None else task.counted_in}"
     if record.status == "error":

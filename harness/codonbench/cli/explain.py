@@ -119,7 +119,7 @@ def _explainer(
     """Return what explains a run: by the hook ``explainer`` its task's plugin, else our own."""
     from codonbench.explain.explained import Explanation
     from codonbench.explain.sequences import draw_sequences, explain_sequences
-    from codonbench.plugins.failures import ask_task
+    from codonbench.plugins.registry import ask_task
 
     def explain_any(repetition: Repetition) -> Explanation:
         task = registry.tasks.get(record.task)

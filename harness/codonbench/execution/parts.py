@@ -16,8 +16,7 @@ from codonbench.data.stream import IntArray
 from codonbench.errors import StoreError
 from codonbench.execution.prepare import Job
 from codonbench.execution.run import Outcome, Train, reusable, run
-from codonbench.plugins.failures import ask_task
-from codonbench.plugins.registry import Registry
+from codonbench.plugins.registry import Registry, ask_task
 from codonbench.protocols.referee import RunSetup, Watch, unwatched
 from codonbench.records.store import Store
 from codonbench.scoring.score import comparability_key, score

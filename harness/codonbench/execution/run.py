@@ -49,9 +49,8 @@ from codonbench.execution.machine import (
     wait_until,
 )
 from codonbench.execution.prepare import Job, facts_of
-from codonbench.plugins.beside import READERS
-from codonbench.plugins.failures import ask_task
-from codonbench.plugins.registry import Registry
+from codonbench.plugins.discovery import own_files_only
+from codonbench.plugins.registry import Registry, ask_task
 from codonbench.protocols.referee import (
     Referee,
     RefereeGroup,
@@ -526,7 +525,7 @@ def train_here(
         interrupted, left = False, dict(enumerate(part.run_specs))
         anew: list[Job] = []
         while True:
-            own_files = READERS.refusing(job.entry.origin.module)
+            own_files = own_files_only(job.entry.origin.module)
             try:  # left before a run is handed on: the caller shares none of this
                 with subnormals_as_zero(), each_warning_once(), chdir("."), own_files:
                     ended = next(runs, None)

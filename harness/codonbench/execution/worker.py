@@ -34,8 +34,7 @@ from codonbench.contracts.run_record import About, Engine, Status, TorchFacts
 from codonbench.contracts.tunable import Tunable, tunable
 from codonbench.errors import UsageError
 from codonbench.execution.process import Frame, Inbox, framed, send, take_hold
-from codonbench.plugins.beside import READERS
-from codonbench.plugins.discovery import import_file, load_only
+from codonbench.plugins.discovery import import_file, load_only, own_files_only
 from codonbench.plugins.entries import ModelEntry, sources_of
 from codonbench.plugins.failures import Failure
 from codonbench.plugins.registry import Registry
@@ -489,7 +488,7 @@ def _train(parent: Parent, order: TrainOrder) -> None:
     try:
         model = _model(order)
         config = model.Config.model_validate_json(order.config)
-        own_files = READERS.refusing(order.origin.module)
+        own_files = own_files_only(order.origin.module)
         with subnormals_as_zero(), each_warning_once(), own_files:
             for run, result in train_runs(model, config, order.requests, parent, order.every):
                 parent.send(_ended(run, result))

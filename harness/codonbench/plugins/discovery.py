@@ -7,6 +7,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
@@ -166,6 +167,18 @@ def import_file(name: str, path: Path) -> ModuleType:
         sys.modules.pop(name, None)
         raise
     return module
+
+
+def own_files_only(module: str) -> AbstractContextManager[None]:
+    """Refuse to the model of a one-file plugin what it does not declare; others may read all.
+
+    Args:
+        module: The module that registered the model.
+
+    Raises:
+        ConfigError: It has read such a file as it was imported, or does so now.
+    """
+    return READERS.refusing(module) if module.startswith(FILE) else nullcontext()
 
 
 def file_modules() -> list[tuple[str, Path]]:

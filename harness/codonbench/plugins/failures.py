@@ -5,18 +5,17 @@ from __future__ import annotations
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, TypeVar, cast
+from typing import cast
 
 from pydantic import ValidationError
 
 from codonbench.contracts.model import ModelInfo
-from codonbench.contracts.task import Ceiling
-from codonbench.errors import BenchError, PluginError, UsageError
+from codonbench.errors import BenchError, UsageError
 from codonbench.plugins.selection import Candidate
 
 _NOT_THE_PLUGINS = tuple(
@@ -157,41 +156,6 @@ def place(
         return ""
     lines = [line for *_, line in code.co_lines() if line]
     return f" (made in {Path(file).name}:{max(lines)})"
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-_ANSWERS: dict[str, tuple[type, ...]] = {
-    "remarks": (tuple, list),
-    "flags": (tuple, list),
-    "row_notes": (tuple, list),
-    "ending": (str,),
-    "motifs": (Mapping,),
-    "ceiling": (Ceiling, type(None)),
-}
-"""What a task's methods return."""
-
-
-def ask_task(method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what a task answers: one of its methods of `_ANSWERS`.
-
-    Raises:
-        PluginError: It failed, or returned something else.
-    """
-    task, name = method.__self__, method.__name__  # type: ignore[attr-defined]
-    try:
-        answer = method(*args, **kwargs)
-    except BenchError:
-        raise
-    except Exception as error:
-        where = place(error.__traceback__, file_of(type(task)))
-        raise PluginError(f"task {task.name!r}: {name} failed: {error!r}{where}") from error
-    if not isinstance(answer, _ANSWERS[name]):
-        expected = " or ".join(kind.__name__ for kind in _ANSWERS[name])
-        given = type(answer).__name__
-        raise PluginError(f"task {task.name!r}: {name} returned {given}, expected {expected}")
-    return answer
 
 
 def _library(file: str) -> str:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import pluggy
 
-from codonbench.contracts import ENCODINGS, BaseConfig, Metric, Task, TaskSpec
+from codonbench.contracts import ENCODINGS, BaseConfig, Ceiling, Metric, Task, TaskSpec
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import (
+    BenchError,
     ConfigError,
     NameClashError,
     PluginError,
@@ -38,7 +39,7 @@ from codonbench.plugins.entries import (
     check_hooks,
     networks_in,
 )
-from codonbench.plugins.failures import Failure, describe_failure, place
+from codonbench.plugins.failures import Failure, describe_failure, file_of, place
 from codonbench.plugins.selection import Candidate, Selection
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 EntryT = TypeVar("EntryT", bound=Entry)
 PluginT = TypeVar("PluginT")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -529,6 +532,38 @@ class Registry:
             f"unknown {kind} {name!r}; {hint}'bench ls {kind}s' lists all {len(table)}{off}"
             f"{self.untrusted}"
         )
+
+
+_ANSWERS: dict[str, tuple[type, ...]] = {
+    "remarks": (tuple, list),
+    "flags": (tuple, list),
+    "row_notes": (tuple, list),
+    "ending": (str,),
+    "motifs": (Mapping,),
+    "ceiling": (Ceiling, type(None)),
+}
+"""What a task's methods return."""
+
+
+def ask_task(method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what a task answers: one of its methods of `_ANSWERS`.
+
+    Raises:
+        PluginError: It failed, or returned something else.
+    """
+    task, name = method.__self__, method.__name__  # type: ignore[attr-defined]
+    try:
+        answer = method(*args, **kwargs)
+    except BenchError:
+        raise
+    except Exception as error:
+        where = place(error.__traceback__, file_of(type(task)))
+        raise PluginError(f"task {task.name!r}: {name} failed: {error!r}{where}") from error
+    if not isinstance(answer, _ANSWERS[name]):
+        expected = " or ".join(kind.__name__ for kind in _ANSWERS[name])
+        given = type(answer).__name__
+        raise PluginError(f"task {task.name!r}: {name} returned {given}, expected {expected}")
+    return answer
 
 
 def _whose(entry: Entry) -> str:

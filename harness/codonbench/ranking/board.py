@@ -21,7 +21,7 @@ from pydantic import Field
 from codonbench.contracts import Ceiling, Frozen, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import RunSpec
-from codonbench.plugins.failures import ask_task
+from codonbench.plugins.registry import ask_task
 from codonbench.ranking.curves import Curves, learning_curves
 from codonbench.ranking.items import Runs, TableFigures, Tested, compare, figures_file
 from codonbench.ranking.published import Published

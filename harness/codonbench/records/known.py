@@ -29,13 +29,13 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from codonbench.contracts import Frozen, ModelInfo
+from codonbench.contracts.base import Origin
 from codonbench.contracts.run_record import (
     Circumstances,
     DatasetFacts,
     Engine,
     Harness,
     Machine,
-    Origin,
     RunRecord,
     seals,
 )

@@ -16,7 +16,7 @@ from pydantic import Field
 from codonbench.contracts import Frozen, Metric, SplitMetric, Task, Trajectory
 from codonbench.contracts.run_record import FITTED, RunRecord
 from codonbench.errors import PluginError, StoreError
-from codonbench.plugins.failures import ask_task
+from codonbench.plugins.registry import ask_task
 from codonbench.records.store import BadRecord, Store, amend_record, read_record
 from codonbench.scoring.score import (
     Number,
