@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from codonbench.cli import options as cli_options
+from codonbench.explain.style import BLUE, GREY
 
 KINDS = ("curves", "heat-map", "codon-table", "stops")
 
@@ -48,6 +49,28 @@ def test_several_runs_are_compared_by_their_models(plot, tmp_path):
 def test_runs_may_be_given_as_a_folder(bench, board, tmp_path):
     answer = bench("plot", board, "--kind", "comparison", "--out", tmp_path / "out")
     assert (answer.code, files(tmp_path / "out")) == (0, ["comparison.png"])
+
+
+def test_of_a_table_of_ones_own_the_learning_curves_are_drawn(bench, tmp_path):
+    rows = [f"{'ACGT'[i % 4] * 9}{'ACGT'[i // 4 % 4]},{i % 2}" for i in range(80)]
+    (tmp_path / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
+    for model, more in (("cnn", ("--seeds", "0-1", "--epochs", "2")), ("kmer-linear", ())):
+        ran = bench("run", "--model", model, "--data", "mine.csv", "--folds", "2", *more)
+        assert ran.code == 0, ran.err
+    answer = bench("plot", "cnn-s0", "--format", "svg")
+    assert (answer.code, answer.err) == (0, "")
+    (path,) = (tmp_path / "pictures").iterdir()
+    assert path.name.endswith("-curves.svg")
+    lines = [path.read_text().count(f"fill: none; stroke: {colour}") for colour in (BLUE, GREY)]
+    assert lines == [2, 2]  # folds, of the seed that is named and of the other
+    fitted = bench("plot", "cnn-s0", "kmer-linear-s0")
+    assert fitted.code == 0
+    (line,) = fitted.err.splitlines()
+    assert "kmer-linear-s0" in line
+    assert "no scores on validation items at several times" in line
+    table = bench("plot", "cnn-s0", "--kind", "codon-table")
+    assert table.code == 2
+    assert "'bench plot RUN --kind curves' draws learning curves" in table.err
 
 
 def test_one_run_is_no_comparison(plot):

@@ -32,7 +32,7 @@ def asked(task: TaskSpec) -> EvaluationSet:
     if task.evaluation is None:
         raise UsageError(
             f"task {task.name!r} asks no fixed set of inputs, so there is no figure of this kind; "
-            "'bench site' draws its learning curves"
+            "'bench plot RUN --kind curves' draws learning curves"
         )
     return task.evaluation
 

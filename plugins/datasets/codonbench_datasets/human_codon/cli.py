@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,7 +78,8 @@ def plot(
 ) -> None:
     """Draw runs: learning curves, heat map, animation, codon table, stops, embedding, comparison.
 
-    All but the embedding are drawn from trajectories. 'bench verify --keep-trajectory'
+    Of a run that is selected on validation items, its learning curve there is drawn. All but the
+    embedding are drawn from trajectories. 'bench verify --keep-trajectory'
     gives one to a record without. For the embedding the run is made again.
     The same records give the same bytes.
     """
@@ -85,11 +87,13 @@ def plot(
     from codonbench.records.files import write_atomically
     from codonbench_datasets.human_codon.plots.draw import drawings
 
-    def learned(run: Run) -> Embedding:
-        return _learned_embedding(run, load_plugins(plugin, plugins_dir), data)
+    registry = cache(partial(load_plugins, plugin, plugins_dir))
 
-    drawn = 0
-    for name, draw in drawings(find_runs(runs, results), kind.value, form.value, learned):
+    def learned(run: Run) -> Embedding:
+        return _learned_embedding(run, registry(), data)
+
+    chosen, drawn = find_runs(runs, results), 0
+    for name, draw in drawings(chosen, kind.value, form.value, learned, registry):
         try:
             content = draw()
         except UsageError as error:

@@ -12,6 +12,7 @@ from codonbench.audit.verify import same_row
 from codonbench.cli.find_runs import Found
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
+from codonbench.plugins.registry import Registry
 from codonbench_datasets.human_codon.plots.embedding import Embedding
 from codonbench_datasets.human_codon.plots.matrices import animate, draw_codon_table, draw_heat_map
 from codonbench_datasets.human_codon.plots.over_pairs import (
@@ -21,9 +22,10 @@ from codonbench_datasets.human_codon.plots.over_pairs import (
 )
 from codonbench_datasets.human_codon.plots.space import draw_space
 from codonbench_datasets.human_codon.plots.style import Run, as_file, house_style
+from codonbench_datasets.human_codon.plots.validation import draw_validation
 
-ANIMATION = "animation"
-OF_ONE_RUN = ("curves", "heat-map", ANIMATION, "codon-table", "stops", "embedding")
+CURVES, ANIMATION = "curves", "animation"
+OF_ONE_RUN = (CURVES, "heat-map", ANIMATION, "codon-table", "stops", "embedding")
 COMPARISON = "comparison"
 ALL = "all"
 
@@ -32,15 +34,22 @@ Learned = Callable[[Run], Embedding]
 
 
 def drawings(
-    chosen: Sequence[Found], kind: str, form: str, learned: Learned
+    chosen: Sequence[Found],
+    kind: str,
+    form: str,
+    learned: Learned,
+    registry: Callable[[], Registry],
 ) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Yield the name of each picture's file, and what draws it.
+
+    Of a run that is selected on validation items, all are its curves.
 
     Args:
         chosen: Of which runs.
         kind: One of `OF_ONE_RUN`, `COMPARISON` or `ALL`.
         form: ``png``, ``svg`` or ``pdf``; an animation is a GIF.
         learned: For the embedding.
+        registry: For tasks and metrics of runs that are selected on validation items.
 
     Raises:
         UsageError: A comparison of fewer than two runs; and what draws raises it where a run has
@@ -48,13 +57,15 @@ def drawings(
     """
     for found in chosen:
         for one in OF_ONE_RUN:
-            if kind in (one, ALL):
+            if kind == one or (kind == ALL and (one == CURVES or not _is_validated(found))):
                 ending = "gif" if one == ANIMATION else form
-                draw = partial(_draw, one, found, form, learned)
+                draw = partial(_draw, one, found, form, learned, registry)
                 yield _file_name(f"{found.record.name}-{one}", ending), draw
     if kind == COMPARISON and len(chosen) < 2:
         raise UsageError("a comparison needs two runs or more, one of each model")
-    if len(chosen) > 1 and kind in (COMPARISON, ALL):
+    if kind == COMPARISON or (
+        kind == ALL and len(chosen) > 1 and not any(map(_is_validated, chosen))
+    ):
         yield _file_name(COMPARISON, form), partial(_compare, chosen, form)
 
 
@@ -63,14 +74,23 @@ def _file_name(stem: str, ending: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', stem)[:120]}.{ending}"
 
 
-def _draw(kind: str, found: Found, form: str, learned: Learned) -> bytes:
+def _is_validated(found: Found) -> bool:
+    """Return whether a run was asked about validation items, not all along about a fixed set."""
+    return found.record.selected_pairs is not None
+
+
+def _draw(
+    kind: str, found: Found, form: str, learned: Learned, registry: Callable[[], Registry]
+) -> bytes:
     """Return one picture of one run as a file's bytes."""
     with house_style():
+        if kind == CURVES and _is_validated(found):
+            return as_file(draw_validation(found, registry()), form)
         run = Run(found.record, found.trajectory())
         if kind == ANIMATION:
             return animate(run)
         figures: dict[str, Callable[[], Figure]] = {
-            "curves": lambda: _draw_curves(found),
+            CURVES: lambda: _draw_curves(found),
             "heat-map": lambda: draw_heat_map(run),
             "codon-table": lambda: draw_codon_table(run),
             "stops": lambda: draw_stops(run),
