@@ -62,6 +62,11 @@ class Sequences:
         """Letters in each sequence, shape (N,)."""
         return np.diff(self.offsets)
 
+    @property
+    def parts(self) -> tuple[Sequences, ...]:
+        """These alone, as each item is one sequence; see `SequenceTuples`."""
+        return (self,)
+
     def rows(self) -> npt.NDArray[np.uint8]:
         """Return letter indices (N, length) of sequences that all have one length."""
         return self.letters.reshape(len(self), -1)
@@ -220,7 +225,7 @@ class Dataset:
             if items.values.shape[1] != expected:
                 return f"items have {items.values.shape[1]} features, expected {expected}"
             return None
-        parts = (items,) if isinstance(items, Sequences) else items.parts
+        parts = items.parts
         if len(parts) != len(spec.sequences):
             many = "one sequence" if len(parts) == 1 else f"{len(parts)} sequences"
             return f"items are {many} each, but the task's input is {spec.kind!r}"

@@ -152,9 +152,8 @@ def encode_all(name: str, view: TaskView, items: Items, index: npt.NDArray[np.in
     if name == "items":
         return items.take(index)
     if name == "text" and not isinstance(items, Features):
-        taken = items.take(index)
-        parts = (taken,) if isinstance(taken, Sequences) else taken.parts
-        texts = [part.text(each.alphabet) for part, each in zip(parts, view.sequences, strict=True)]
+        pairs = zip(items.take(index).parts, view.sequences, strict=True)
+        texts = [part.text(each.alphabet) for part, each in pairs]
         return texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
     encoded = make_encoder(name, view, items, torch.device("cpu"))(torch.as_tensor(index))
     return tuple(e.numpy() for e in encoded) if isinstance(encoded, tuple) else encoded.numpy()

@@ -430,11 +430,7 @@ def _spec(
         several = isinstance(items, SequenceTuples)
         parts = [
             _input(part, options, name if several else "sequence")
-            for part, name in zip(
-                items.parts if isinstance(items, SequenceTuples) else (items,),
-                options.sequence or (),
-                strict=True,
-            )
+            for part, name in zip(items.parts, options.sequence or (), strict=True)
         ]
         inputs = Input.of_parts(*parts, unit="tuple") if several else parts[0]
     sizes = {split: len(rows) for split, rows in table.splits.items()}

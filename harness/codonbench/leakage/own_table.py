@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codonbench.contracts import Dataset, Features, Sequences
+from codonbench.contracts import Dataset, Features
 from codonbench.data.own_table import MetricsOf, open_table, read_description
 from codonbench.data.table_files import TableFiles, find_files
 from codonbench.data.table_guess import GROUP_NAMES
@@ -118,5 +118,4 @@ def _letters(dataset: Dataset) -> int:
     items = dataset.items
     if isinstance(items, Features):
         return items.values.size
-    parts = (items,) if isinstance(items, Sequences) else items.parts
-    return sum(len(part.letters) for part in parts)
+    return sum(len(part.letters) for part in items.parts)

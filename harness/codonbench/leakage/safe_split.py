@@ -152,11 +152,10 @@ def _columns(dataset: Dataset) -> dict[str, list[str]]:
         raise DataError(
             "a split of features cannot be written as sequences; only tasks of sequences have one"
         )
-    parts = (items,) if isinstance(items, Sequences) else items.parts
     names, targets = spec.target.names, dataset.targets
     columns = {"id": list(dataset.ids or map(str, range(1, len(items) + 1)))}
-    for part, each in zip(parts, spec.input.sequences, strict=True):
-        columns["sequence" if len(parts) == 1 else each.unit] = part.text(each.alphabet)
+    for part, each in zip(items.parts, spec.input.sequences, strict=True):
+        columns["sequence" if len(items.parts) == 1 else each.unit] = part.text(each.alphabet)
     if spec.target.kind == "classes":
         return columns | {"label": [names[int(right)] for right in targets]}
     for name, right in zip(names, targets.T, strict=True):

@@ -226,11 +226,10 @@ def _example(dataset: Dataset, item: int) -> Example:
         parts: tuple[str, ...] = (", ".join(f"{v:.3g}" for v in values[:_VALUES]),)
         lengths: tuple[int, ...] = (len(values),)
     else:
-        several = (items,) if isinstance(items, Sequences) else items.parts
         index = np.array([item])
         texts = [
             own.take(index).text(part.alphabet)[0]
-            for own, part in zip(several, spec.input.sequences, strict=True)
+            for own, part in zip(items.parts, spec.input.sequences, strict=True)
         ]
         parts, lengths = tuple(text[:LONGEST] for text in texts), tuple(map(len, texts))
     return Example(parts=parts, lengths=lengths, answer=_answer(dataset, item))

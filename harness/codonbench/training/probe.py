@@ -28,7 +28,6 @@ from codonbench.contracts import (
     Items,
     Model,
     Outputs,
-    Sequences,
     Targets,
     TaskView,
 )
@@ -143,8 +142,7 @@ def _place(module: Any, plugin: Model, view: TaskView, items: Items, trunk: str)
     if isinstance(items, Features):
         arrays: tuple[npt.NDArray[Any], ...] = (items.values,)
     else:
-        parts = (items,) if isinstance(items, Sequences) else items.parts
-        arrays = tuple(array for part in parts for array in (part.letters, part.offsets))
+        arrays = tuple(array for part in items.parts for array in (part.letters, part.offsets))
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return cache_folder() / "embeddings" / f"{digest.hexdigest()}.npz"

@@ -26,12 +26,12 @@ from torch.optim.lr_scheduler import LRScheduler
 from codonbench.contracts import (
     BatchLearner,
     ClassWeights,
+    Features,
     GradientConfig,
     Items,
     Model,
     ModelConfig,
     Sequences,
-    SequenceTuples,
     Targets,
     TaskView,
 )
@@ -332,14 +332,9 @@ pass; a batch of 128 sequences of 15,000 letters is just below that.
 
 def long_lengths(items: Items, batch_size: int, device: str) -> IntArray | None:
     """Return the letters of each item's sequences (N, P), where a batch may have to be cut."""
-    if isinstance(items, Sequences):
-        lengths = items.lengths[:, None]
-    elif isinstance(items, SequenceTuples):
-        lengths = np.stack([part.lengths for part in items.parts], axis=1)
-    else:
+    if isinstance(items, Features) or not len(items):
         return None
-    if not len(lengths):
-        return None
+    lengths = np.stack([part.lengths for part in items.parts], axis=1)
     most = batch_size * int(lengths.max(axis=0).sum())
     return lengths if most > MOST_PADDED[device] else None
 
