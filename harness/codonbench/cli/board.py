@@ -126,8 +126,9 @@ def compare(
     """
     store = Store(results)
     store.insist_on_folder()
-    found = [record for record in store.scan() if isinstance(record, RunRecord)]
-    made = compare_pair([(store, found)], load_plugins(plugin, plugins_dir), first, second, task)
+    made = compare_pair(
+        [(store, store.records())], load_plugins(plugin, plugins_dir), first, second, task
+    )
     if as_json:
         typer.echo(plain_json(json.dumps([each.model_dump() for each in made], indent=1)))
         return
@@ -212,7 +213,7 @@ def curves(
         insist_on("pictures", "matplotlib")
     store = Store(results)
     store.insist_on_folder()
-    found = [r for r in store.scan() if isinstance(r, RunRecord) and task in (None, r.task)]
+    found = [r for r in store.records() if task in (None, r.task)]
     registry = load_plugins(plugin, plugins_dir)
     made = learning_curves(found, registry.known_tasks, target)
     if not made:
@@ -376,7 +377,7 @@ def _refuse_stale(stale: Sequence[Path], command: str, check: bool) -> None:
 
 
 def _say_done(board: Board, done: str, *more: str) -> None:
-    rows = sum(len(table.rows) + len(table.references) for table in board.tables)
+    rows = sum(len(table.all_rows) for table in board.tables)
     facts = (f"rows: {rows}", f"tables: {len(board.tables)}", *more)
     typer.echo(f"{done or 'everything is up to date'}; {', '.join(facts)}")
 

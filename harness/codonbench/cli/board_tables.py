@@ -104,11 +104,10 @@ def _board_of(
         against: Another folder, of whose rows those in `store` too are left out.
         registry: The plugins.
     """
-    folders = [(store, [record for record in store.scan() if isinstance(record, RunRecord)])]
+    folders = [(store, store.records())]
     if against is not None:
         own = {_row_of(record) for record in folders[0][1]}
-        there = (record for record in against.scan() if isinstance(record, RunRecord))
-        folders.append((against, [record for record in there if _row_of(record) not in own]))
+        folders.append((against, [r for r in against.records() if _row_of(r) not in own]))
     tasks, tested = registry.known_tasks, None
     if any(record.selected_pairs is not None for record in finished):
         # Also under a control, or without it.
@@ -324,7 +323,7 @@ def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
 def _print_held(table: Table, mine: set[tuple[str, ...]]) -> None:
     """Say what own rows have under controls that leave a mean."""
     column, mine_anywhere = table.ranking.primary, {row[1:] for row in mine}
-    for row in (*table.rows, *table.references):
+    for row in table.all_rows:
         if key_of(table, row)[1:] not in mine_anywhere:
             continue
         for name, figure in row.controls.items():

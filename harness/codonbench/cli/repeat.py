@@ -103,9 +103,8 @@ def audit(
     chosen_seed = secrets.randbelow(2**31) if seed is None else seed
     finished = [
         record
-        for record in Store(results).scan()
-        if isinstance(record, RunRecord)
-        and record.status in FINISHED
+        for record in Store(results).records()
+        if record.status in FINISHED
         and (
             record.dataset.source == data or (data is None and _is_named(record, executor.registry))
         )

@@ -97,7 +97,7 @@ def _rows(
 ) -> dict[tuple[str, RowKey], list[RunRecord]]:
     """Return the finished runs of a model by task and row, of whole rows only."""
     rows: dict[tuple[str, RowKey], list[RunRecord]] = defaultdict(list)
-    there = [r for r in store.scan() if isinstance(r, RunRecord) and r.status in FINISHED]
+    there = [r for r in store.records() if r.status in FINISHED]
     for record in sorted(there, key=lambda r: (r.task, r.comparability_key, r.seed)):
         if record.model == model and (not tasks or record.task in tasks):
             key = (record.comparability_key, *row_key(record))

@@ -688,8 +688,7 @@ class ClusterRuns:
             return ""  # there is but one: no record need be read
         versions = {m.name: m.version for m in registry.metrics_of(job.dataset.spec)}
         key = comparability_key(run_spec, versions, job.task.ranking)
-        known = (r for r in self._store.scan() if isinstance(r, RunRecord))
-        rows = [r.machine for r in known if r.comparability_key == key]
+        rows = [r.machine for r in self._store.records() if r.comparability_key == key]
         return choose_kind(nodes, [m.device_name for m in rows if m.cuda])
 
     def _claim_free(self, claims: Ledger) -> None:

@@ -132,6 +132,11 @@ class Table(Frozen):
     usual: bool = Field(default=True, exclude=True)
 
     @property
+    def all_rows(self) -> tuple[Row, ...]:
+        """Its rows, and behind them the reference rows."""
+        return (*self.rows, *self.references)
+
+    @property
     def control(self) -> str:
         """Which control these rows were run under; empty for none, which comes first."""
         return str(self.task_options.get("control") or "")
@@ -348,12 +353,11 @@ def _holder(table: Table, tables: Sequence[Table]) -> str:
     """Return the key of the table that shows another's rows as a control of its own, or nothing."""
     if not table.control:
         return ""
+    bare = {k: v for k, v in table.task_options.items() if k != "control"}
     for other in tables:
-        rows = (*other.rows, *other.references)
-        both = [(t.task, t.data_checksum, t.device, t.asked) for t in (table, other)]
-        same = both[0] == both[1]
-        bare = {k: v for k, v in table.task_options.items() if k != "control"}
-        if same and other.task_options == bare and any(table.control in r.controls for r in rows):
+        same = (*_about(other), other.asked) == (*_about(table), table.asked)
+        held = any(table.control in row.controls for row in other.all_rows)
+        if same and held and other.task_options == bare:
             return other.key
     return ""
 

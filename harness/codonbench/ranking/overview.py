@@ -238,7 +238,7 @@ def _precedence(table: Table) -> tuple[bool, int, bool, bool, bool, int, str]:
     That of the task's own options and protocol does, where a contestant has a rank in it; else the
     plainest.
     """
-    n_rows = len(table.rows) + len(table.references)
+    n_rows = len(table.all_rows)
     own = table.usual and not table.asked and any(row.rank is not None for row in table.rows)
     plain = (len(table.options_set), table.simulated, table.stop == "budget", table.asked != "")
     return not own, *plain, -n_rows, table.key
@@ -283,7 +283,7 @@ def _line(table: Table, first: Table, with_failed: bool) -> TaskLine:
 def _by_label(table: Table) -> dict[str, Row]:
     """Return a table's rows by label; of several that have one label, that of most seeds."""
     found: dict[str, Row] = {}
-    for row in (*table.rows, *table.references):
+    for row in table.all_rows:
         name = row.label
         if name not in found or len(row.seeds) > len(found[name].seeds):
             found[name] = row

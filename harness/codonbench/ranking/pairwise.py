@@ -93,7 +93,7 @@ def compare_pair(
             f"{first!r} and {second!r} cannot be compared on {', '.join(refused)}: that needs the "
             "test outputs of both for a shared seed"
         )
-    names = sorted({row.label for table in tables for row in (*table.rows, *table.references)})
+    names = sorted({row.label for table in tables for row in table.all_rows})
     raise UsageError(
         f"no table has both {first!r} and {second!r}; there are {', '.join(names) or 'no rows'}"
     )
@@ -101,7 +101,7 @@ def compare_pair(
 
 def _row(table: Table, name: str) -> Row | None:
     """Return a table's row of a name; None where it has none."""
-    rows = (*table.rows, *table.references)
+    rows = table.all_rows
     fitting = [row for row in rows if row.label == name] or [r for r in rows if r.model == name]
     if len(fitting) > 1:
         names = ", ".join(repr(row.label) for row in fitting)

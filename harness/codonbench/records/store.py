@@ -260,6 +260,10 @@ class Store:
             raise store_error("bad record", path, error) from error
         return target
 
+    def records(self) -> list[RunRecord]:
+        """Return every record in the folder, in the order of their files' names."""
+        return [item for item in self.scan() if isinstance(item, RunRecord)]
+
     def scan(self) -> Iterator[RunRecord | BadRecord]:
         """Yield every record in the folder, in the order of their files' names, and every bad file.
 

@@ -175,7 +175,7 @@ def _tasks_by_models(lines: Sequence[TaskLine]) -> _TasksByModels:
             body.append([*start, ", ".join(filter(None, words)), *cells])
         names = _labels(models).values()
         grid = _tightened(pipe_table([*headings, *names], body, {0, 1, 2}))
-        if len(models) == 1 or max(map(len, grid.splitlines())) <= WIDEST:
+        if len(models) == 1 or _fits(grid):
             break
         models = models[:-1]
     return _TasksByModels(
@@ -283,7 +283,7 @@ def curves_grid(curves: Curves) -> str:
             line[0] = names[line[0]]
             line[n_sizes + 1] = NONE if row.area is None else score_text(row.area, curves.column)
         grid = _tightened(pipe_table(list(map(plain, headings)), body, {0}))
-        if max(map(len, grid.splitlines())) <= WIDEST:
+        if _fits(grid):
             break
     return grid
 
@@ -376,7 +376,7 @@ def _aligned(text: str, words: Container[int], spare: int = 0) -> str:
     for left in range(len(cells[0]), len(cells[0]) - spare - 1, -1):
         headings, *body = [line[:left] for line in cells]
         grid = _tightened(pipe_table(headings, body, words))
-        if max(map(len, grid.splitlines())) <= WIDEST:
+        if _fits(grid):
             break
     return grid + "\n"
 
@@ -422,7 +422,7 @@ def _grid(rows: Sequence[Row], table: Table, names: Mapping[str, str]) -> str:
             cells = {"model": f"{plain(known.model, _LONGEST_LABEL)} (published)", primary: value}
             body.append([cells.get(heading, "") for heading in headings])
         grid = _tightened(pipe_table(headings, body, {2}))
-        if max(map(len, grid.splitlines())) <= WIDEST:
+        if _fits(grid):
             break
     return grid
 
@@ -505,13 +505,17 @@ def _within_the_width(
         some = [row for row in rows if any(cell(row) for _, cell in left[:n])]
         body = [[names[row.label], *(cell(row) for _, cell in left[:n])] for row in some]
         wider = _tightened(pipe_table(["model", *(heading for heading, _ in left[:n])], body, {0}))
-        if grid and max(map(len, wider.splitlines())) > WIDEST:
+        if grid and not _fits(wider):
             yield grid
             yield from _within_the_width(left[n - 1 :], rows, names)
             return
         grid = wider
     if grid:
         yield grid
+
+
+def _fits(grid: str) -> bool:
+    return max(map(len, grid.splitlines())) <= WIDEST
 
 
 def _tightened(grid: str) -> str:

@@ -268,7 +268,7 @@ def _is_ours(folder: Path, path: PurePosixPath) -> bool:
 def rows_of(board: Board, runs: Records) -> Iterator[tuple[str, Records]]:
     """Yield each row's id and its records by run_id, in the board's order."""
     for table in board.shown:
-        for row in (*table.rows, *table.references):
+        for row in table.all_rows:
             records = {run_id: runs[run_id] for run_id in row.run_ids}
             yield row_id(next(iter(records.values()))), records
 

@@ -84,7 +84,7 @@ def build_models(
     """
     found: dict[str, list[ModelRow]] = defaultdict(list)
     for table in board.shown:
-        for row in (*table.rows, *table.references):
+        for row in table.all_rows:
             records = [runs[run] for run in row.run_ids]
             one = _model_row(row, table, records, known)
             found[row.label].append(one.model_copy(update={"compared": one.table in compared}))

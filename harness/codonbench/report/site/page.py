@@ -306,8 +306,7 @@ def model_id(label: str) -> str:
 
 def ids_of(table: Table, runs: Records) -> dict[str, str]:
     """Return the page's id of each row of a table, by the board's."""
-    rows = (*table.rows, *table.references)
-    return {row.id: row_id(runs[row.run_ids[0]]) for row in rows}
+    return {row.id: row_id(runs[row.run_ids[0]]) for row in table.all_rows}
 
 
 def build_front(board: Board, runs: Records, known: PageSources) -> Page:
@@ -318,7 +317,7 @@ def build_front(board: Board, runs: Records, known: PageSources) -> Page:
         runs: The records that its rows count.
         known: What else there is to draw on.
     """
-    labels = {row.label for table in board.shown for row in (*table.rows, *table.references)}
+    labels = {row.label for table in board.shown for row in table.all_rows}
     models = tuple((model_id(label), shown(label)) for label in sorted(labels))
     return Page(
         overview=_overview(board, runs, known, {name: i for i, name in enumerate(sorted(labels))}),
@@ -336,7 +335,7 @@ def _head(table: Table) -> PageHead:
         id=table_id(table),
         title=shown(table.title),
         task=shown(table.task),
-        rows=len(table.rows) + len(table.references),
+        rows=len(table.all_rows),
         plain=not (table.control or table.simulated),
     )
 
@@ -351,8 +350,8 @@ def _overview(
     for line in found.lines:
         table = tables[line.key, line.device]
         ids = ids_of(table, runs)
-        days = {row.id: _day(row, runs, known) for row in (*table.rows, *table.references)}
-        some = runs[(*table.rows, *table.references)[0].run_ids[0]].run_spec
+        days = {row.id: _day(row, runs, known) for row in table.all_rows}
+        some = runs[table.all_rows[0].run_ids[0]].run_spec
         own = known.tasks.get(line.task)
         lines.append(
             PageLine(
@@ -469,7 +468,7 @@ def build_table(
     ranking = table.ranking
     columns = _columns(ranking)
     metrics = tuple(dict.fromkeys((*more, *(column.metric for column in columns))))
-    both = (*table.rows, *table.references)
+    both = table.all_rows
     ids = ids_of(table, runs)
     records = {row.id: [runs[run] for run in row.run_ids] for row in both}
     if not table.shares_targets:  # what may not be published is not, even where it is at hand

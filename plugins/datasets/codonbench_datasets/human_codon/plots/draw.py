@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from codonbench.audit.verify import same_row
 from codonbench.cli.find_runs import Found
-from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
 from codonbench.plugins.registry import Registry
 from codonbench_datasets.human_codon.plots.embedding import Embedding
@@ -130,8 +129,8 @@ def _row(found: Found) -> list[Run]:
     """Return the seeds of a run's row that have a trajectory, in order; the run itself must."""
     store, record = found.store, found.record
     seeds = {record.seed: Run(record, found.trajectory())}
-    for other in store.scan():
-        if isinstance(other, RunRecord) and same_row(other, record) and other.seed not in seeds:
+    for other in store.records():
+        if same_row(other, record) and other.seed not in seeds:
             trajectory = store.load_trajectory(other)
             if trajectory is not None:
                 seeds[other.seed] = Run(other, trajectory)
