@@ -37,7 +37,8 @@ def draw_validation(found: Found, registry: Registry) -> Figure:
     row = {each.run_id: each for each in (*own, *others)}
     made = LearningCurves(registry.known_tasks, registry.known_metrics).make(row, store, None)
     blue = {each.run_id for each in own}
-    if made is None or not any(curve.run_id in blue for curve in made.seeds):
+    mine = [] if made is None else [curve for curve in made.seeds if curve.run_id in blue]
+    if made is None or all(value is None for curve in mine for value in curve.values):
         raise UsageError(
             f"{record.name} has no learning curve: it has no scores on validation items at several "
             "times of its training, or its task is not installed"
