@@ -19,8 +19,8 @@ from codonbench.protocols.referee import (
     Evaluation,
     Instructions,
     Referee,
+    RunOutputs,
     Schedule,
-    Shown,
     unwatched,
 )
 from codonbench.training.loop import Checkpointer, Feed, train
@@ -118,7 +118,7 @@ class Timed:
             referee.schedule = watch
             referee.begin()
 
-    def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
+    def answer(self, shown: Sequence[RunOutputs]) -> list[Instructions]:
         """Tell each run how to go on."""
         return [self.referees[s.run].answer(s.position, s.outputs) for s in shown]
 

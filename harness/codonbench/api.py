@@ -168,7 +168,7 @@ def run(
 
             outcomes = made_on(executor, options, request, _OfData())
             made = [outcome.record for outcome in outcomes]
-            _insist_on_end(made)
+            _require_end(made)
             seeds = request.seeds
             return Records(sorted(made, key=lambda r: (str(r.overrides), seeds.index(r.seed))))
         found: list[RunRecord] = []
@@ -177,7 +177,7 @@ def run(
             job = executor.prepare(due)
             _warn_of_data(job)
             records = [outcome.record for outcome in executor.outcomes(job, due)]
-            _insist_on_end(records)
+            _require_end(records)
             found += sorted(records, key=lambda record: request.seeds.index(record.seed))
             due = executor.twin(job, due)
         return Records(found)
@@ -193,7 +193,7 @@ def board(*folders: str | Path, with_failed: bool = False) -> Board:
     Raises:
         StoreError: There is no such folder, or test outputs in it are damaged.
     """
-    from codonbench.leakage.boards import knowing, read_audits, with_audits
+    from codonbench.leakage.boards import read_audits, with_audits, with_rules
     from codonbench.ranking.board import build_board
     from codonbench.ranking.items import gather_tested
     from codonbench.records.files import board_folder
@@ -209,7 +209,7 @@ def board(*folders: str | Path, with_failed: bool = False) -> Board:
         [(Store(folder), records) for folder, records in found.items()], registry
     )
     everything = [record for records in found.values() for record in records]
-    made = build_board(everything, registry.known_tasks, knowing(tested, audits))
+    made = build_board(everything, registry.known_tasks, with_rules(tested, audits))
     return PrintedBoard(**dict(with_audits(made, audits, with_failed)))
 
 
@@ -394,7 +394,7 @@ def _level_outside() -> int:
     return level
 
 
-def _insist_on_end(records: Iterable[RunRecord]) -> None:
+def _require_end(records: Iterable[RunRecord]) -> None:
     """Raise KeyboardInterrupt where Ctrl-C ended a run, so that nothing follows that was to."""
     for record in records:
         if record.status == "interrupted":

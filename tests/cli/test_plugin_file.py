@@ -11,7 +11,7 @@ import pytest
 
 from codonbench.contracts import from_function
 from codonbench.contracts.run_record import RunRecord
-from codonbench.execution.describe import ask_apart
+from codonbench.execution.describe import ask_new_worker
 from codonbench.plugins.beside import MOST_SOURCE
 from codonbench.plugins.discovery import load_registry
 
@@ -342,10 +342,10 @@ def test_no_command_imports_a_strangers_file(bench, board, tmp_path, monkeypatch
     def ask_once(owner, message, up):
         asked.append(message)
         if message not in answers:
-            answers[message] = ask_apart(owner, message, up)
+            answers[message] = ask_new_worker(owner, message, up)
         return answers[message]
 
-    monkeypatch.setattr("codonbench.execution.describe.ask_apart", ask_once)
+    monkeypatch.setattr("codonbench.execution.describe.ask_new_worker", ask_once)
     rows = [f"{'ACGT'[i % 4] * 20},{i % 3 // 2}" for i in range(60)]
     (tmp_path / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
     listing = [

@@ -6,7 +6,7 @@ import pytest
 
 from codonbench.contracts.tunable import tunable
 from codonbench.errors import ConfigError, PluginError, UsageError
-from codonbench.execution.describe import ask_apart, configure_stranger, describe
+from codonbench.execution.describe import ask_new_worker, configure_untrusted, describe
 from codonbench.execution.pool import WorkerProcess, launch_worker
 from codonbench.execution.worker import Answer, Configured
 from codonbench.plugins.discovery import discover
@@ -53,7 +53,7 @@ def ask():
 
 def described(file, ask):
     registry = discover([], Selection(trusted=()), [file])
-    (stranger,) = registry.strangers
+    (stranger,) = registry.untrusted
     describe(registry, [stranger], ask)
     return registry
 
@@ -63,7 +63,7 @@ def test_what_a_file_registers_is_told_and_nothing_is_imported_here(file, ask):
     for name in [n for n in sys.modules if "asked_about" in n]:
         del sys.modules[name]
     registry = described(file, ask)
-    assert (registry.failures, registry.strangers) == ([], [])
+    assert (registry.failures, registry.untrusted) == ([], [])
     entry = registry.model("three")
     assert entry.cls.info == imported.cls.info
     assert entry.origin == imported.origin
@@ -74,15 +74,15 @@ def test_what_a_file_registers_is_told_and_nothing_is_imported_here(file, ask):
         registry.model("computed")
     with pytest.raises(UsageError, match=r"--trust asked_about\.py"):
         entry.cls(None).build(None)
-    configure_stranger(registry, "two-layers", {"hidden": "3"}, "it", ask)
+    configure_untrusted(registry, "two-layers", {"hidden": "3"}, "it", ask)
     entry, config, changes = registry.configured("two-layers", {})
     assert (entry.name, config.hidden, config.learning_rate) == ("three", 3, 0.05)
     assert changes == {}
     assert entry.fields == tunable(imported.cls.Config(hidden=3))
     with pytest.raises(PluginError, match="model 'two-layers': ended"):
-        configure_stranger(registry, "two-layers", {}, "it", ended)
+        configure_untrusted(registry, "two-layers", {}, "it", ended)
     with pytest.raises(UsageError, match="it: field 'hidden': got 'many'"):
-        configure_stranger(registry, "two-layers", {"hidden": "many"}, "it", ask)
+        configure_untrusted(registry, "two-layers", {"hidden": "many"}, "it", ask)
 
 
 def ended(*question):
@@ -115,20 +115,20 @@ def test_what_it_says_is_held_to_what_is_known(file, change, words):
     registry = described(file, lambda *question: answer(file, **change))
     assert registry.models == {}
     with pytest.raises(PluginError, match=words):
-        registry.insist_on([file])
+        registry.check_files([file])
 
 
 def test_it_is_no_other_model_than_it_was(file):
     registry = described(file, lambda *question: answer(file))
     lie = Configured(name="mlp-64", values={}, changes={})
     with pytest.raises(PluginError, match="which it is not"):
-        configure_stranger(registry, "one", {}, "it", lambda *question: lie)
+        configure_untrusted(registry, "one", {}, "it", lambda *question: lie)
 
 
 def test_what_it_says_of_its_configuration_is_held_to_what_the_harness_reads(file):
     registry = described(file, lambda *question: answer(file))
     said = Configured(name="one", values={"class_weights": "some"}, changes={})
-    configure_stranger(registry, "one", {}, "it", lambda *question: said)
+    configure_untrusted(registry, "one", {}, "it", lambda *question: said)
     with pytest.raises(ConfigError, match="field 'class_weights': got 'some'"):
         registry.configured("one", {})
 
@@ -143,9 +143,9 @@ def test_what_it_says_of_its_configuration_is_held_to_what_the_harness_reads(fil
 )
 def test_one_that_does_not_load_is_named(file, source, words):
     file.write_text(source)
-    registry = described(file, ask_apart)
+    registry = described(file, ask_new_worker)
     with pytest.raises(PluginError, match=words):
-        registry.insist_on([file])
+        registry.check_files([file])
 
 
 UNSTORABLE = """
@@ -195,4 +195,4 @@ def test_what_no_record_can_hold_is_the_users_to_mend(file, ask, field, said, wo
     file.write_text(UNSTORABLE.format(field, said))
     registry = described(file, ask)
     with pytest.raises(UsageError, match=words):
-        registry.insist_on([file])
+        registry.check_files([file])

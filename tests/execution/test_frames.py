@@ -10,7 +10,7 @@ import pytest
 
 from codonbench.execution import process
 from codonbench.execution.worker import Ask, Reply, pack, unpack, unpack_to_worker
-from codonbench.protocols.referee import Instructions, Shown
+from codonbench.protocols.referee import Instructions, RunOutputs
 
 MOST = 1_000
 
@@ -93,9 +93,9 @@ def test_a_header_that_would_take_up_all_memory_is_not_read(pipe):
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<i8", "=f8", ">i8"])
 def test_arrays_read_back_equal(dtype):
     array = np.arange(6).reshape(2, 3).astype(dtype)
-    message = unpack(_frame(pack(Ask(shown=(Shown(0, 1, array.T), Shown(1, 1, None))))))
+    message = unpack(_frame(pack(Ask(shown=(RunOutputs(0, 1, array.T), RunOutputs(1, 1, None))))))
     first, second = message.shown
-    assert (first.run, first.position, second) == (0, 1, Shown(1, 1, None))
+    assert (first.run, first.position, second) == (0, 1, RunOutputs(1, 1, None))
     assert np.array_equal(first.outputs, array.T)
     assert first.outputs.dtype == array.dtype.newbyteorder("=")
     assert first.outputs.dtype.isnative
@@ -110,14 +110,14 @@ def _frame(data):
 @pytest.mark.parametrize("body", [b"", bytes(23), bytes(25)])
 def test_a_body_that_its_header_does_not_describe_is_refused(body):
     array = np.zeros((2, 3), dtype=np.float32)
-    header, _ = _frame(pack(Ask(shown=(Shown(0, 1, array),))))
+    header, _ = _frame(pack(Ask(shown=(RunOutputs(0, 1, array),))))
     with pytest.raises(ValueError, match=r"cut short|follow"):
         unpack((header, memoryview(body)))
 
 
 @pytest.mark.parametrize("number", ["1", "-1", "true", '"0"', "[0]", "null"])
 def test_an_array_that_is_not_there_is_refused(number):
-    header, body = _frame(pack(Ask(shown=(Shown(0, 1, np.zeros(1, dtype=np.float32)),))))
+    header, body = _frame(pack(Ask(shown=(RunOutputs(0, 1, np.zeros(1, dtype=np.float32)),))))
     with pytest.raises(ValueError, match=r"no array|valid"):
         unpack((header.replace(b'{"array":0}', b'{"array":%b}' % number.encode()), body))
 

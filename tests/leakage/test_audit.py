@@ -125,7 +125,7 @@ def test_a_figure_beyond_its_threshold_that_is_clear_says_why(audited, found, wh
         found = found.model_copy(update={"grade": "clear"})
     composition = rule("composition", 0.5, 0.5, 200, "c", row_zero=True)
     audit = audited(TRAIN, TEST).model_copy(update={"findings": (composition, found)})
-    said = audit.said(found)
+    said = audit.describe(found)
     assert (said.partition(": ")[2] != "", why in said) == (why != "", True)
     assert table_rows(audit)[1][-1] == said
     assert audit.reason.endswith(said)

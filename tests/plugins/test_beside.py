@@ -45,7 +45,7 @@ def write(tmp_path):
 
 def hash_of(file):
     registry = discover([], files=[file])
-    registry.insist_on([file])
+    registry.check_files([file])
     return next(iter(registry.models.values())).origin.source_sha256
 
 

@@ -89,4 +89,4 @@ def test_a_clash_is_noted_and_all_else_of_the_module_is_registered(toys):
     assert list(registry.models) == ["first", "second"]
     assert registry.model("first").origin.distribution == "shop-a"
     with pytest.raises(NameClashError, match=r"by shop-a 1 \(toys_a\) and by shop-b 2 \(toys_b\)"):
-        registry.insist_on([])
+        registry.check_files([])

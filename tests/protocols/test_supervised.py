@@ -31,7 +31,7 @@ from codonbench.errors import ConfigError
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run import referees_of, run, run_all, train_here
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.referee import Primary, RunSetup, Shown, unwatched
+from codonbench.protocols.referee import Primary, RunOutputs, RunSetup, unwatched
 from codonbench.protocols.supervised import PATIENCE, Supervised, distance, loss
 from codonbench.records.store import Store, read_record
 from codonbench.scoring.rescore import rescore
@@ -815,14 +815,14 @@ def test_a_run_goes_on_before_its_figure_is_computed_for_who_reads_it(registry, 
     job = prepare(RunRequest(model="cnn", task="gc-any-length"), registry, Path("no-cache"))
     group = referees_of(job, lambda run_spec: lambda *words: told.append(words))
     group.begin(0)
-    group.answer([Shown(0, 0, None)])
-    look = [Shown(0, 0, np.zeros(group.referees[0].shape_due(), dtype=np.float32))]
+    group.answer([RunOutputs(0, 0, None)])
+    look = [RunOutputs(0, 0, np.zeros(group.referees[0].shape_due(), dtype=np.float32))]
     (instructions,) = group.instruct(look)
     assert instructions.keep
     assert instructions.evaluation.position > 0
     assert (scored, told) == ([], [])
     for _ in range(2):
-        group.tell(look)
+        group.notify(look)
     ((position, progress),) = told
     assert (position, scored) == (0, [])
     for _ in range(2):

@@ -12,7 +12,7 @@ from codonbench.audit.answers import ReadRecord, recomputed
 from codonbench.errors import StoreError
 from codonbench.ranking import item_scores, items, statistics
 from codonbench.ranking.item_scores import (
-    Scores,
+    RowScores,
     gain,
     mean_over_both,
     p_by_item,
@@ -114,7 +114,7 @@ def test_the_test_of_two_rows_is_student_s_where_items_say_nothing():
 
     rng = np.random.default_rng(3)
     one, other = rng.normal(size=(2, 8))
-    flat = [Scores(tuple(range(8)), v, np.tile(v, (RESAMPLES, 1)), 50) for v in (one, other)]
+    flat = [RowScores(tuple(range(8)), v, np.tile(v, (RESAMPLES, 1)), 50) for v in (one, other)]
     assert p_value(*flat) == pytest.approx(ttest_rel(one, other).pvalue)
     assert p_value(flat[0], flat[1]) == p_value(flat[1], flat[0])
     assert np.isnan(p_value(flat[0].over([0, 1]), flat[1]))
@@ -155,7 +155,7 @@ def equal_rows(rng, n_rows, n_seeds, n_items):
     right = (own + seeds + noise + 0.8 > 0).astype(float)
     counts = draws(n_items, "made up").astype(float)
     rows = [
-        Scores(tuple(range(n_seeds)), r.mean(1), counts @ r.T / n_items, n_items) for r in right
+        RowScores(tuple(range(n_seeds)), r.mean(1), counts @ r.T / n_items, n_items) for r in right
     ]
     return sorted(rows, key=lambda row: -row.values.mean())
 

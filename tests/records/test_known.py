@@ -132,7 +132,7 @@ def test_a_file_that_changes_while_another_process_checks_it_is_checked_here(sto
     path = sorted(store.folder.glob("*.json"))[0]
     elsewhere = known.Known(store.folder, [path.name] * 4)
     assert elsewhere.is_checked(path.name, path.stat())
-    elsewhere._elsewhere._taken[path.name] = "as it was", 1e9
+    elsewhere._second._taken[path.name] = "as it was", 1e9
     assert elsewhere.unsound() == [path.name]
     assert not elsewhere.is_checked(path.name, path.stat())
     elsewhere.close()

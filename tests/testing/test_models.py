@@ -19,7 +19,7 @@ from codonbench.contracts.run_spec import PUBLIC_SALT, configure
 from codonbench.data.stream import generator, relabelling
 from codonbench.errors import ConfigError, UnknownNameError
 from codonbench.testing import check_model
-from codonbench.testing.checks import insist
+from codonbench.testing.checks import raise_failures
 from codonbench.testing.environment import settings
 from codonbench.testing.models import findings as found_in
 from codonbench.testing.models import subject_of
@@ -565,7 +565,7 @@ def test_check_model_takes_a_task_that_cannot_be_enumerated(toys):
 
 
 def test_no_failure_is_no_error():
-    insist([], "model 'x'")
+    raise_failures([], "model 'x'")
 
 
 # Computed rows

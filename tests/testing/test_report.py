@@ -2,7 +2,7 @@
 
 import pytest
 
-from codonbench.testing.checks import CheckResult, Facts, Report, insist, summary
+from codonbench.testing.checks import CheckResult, Facts, Report, raise_failures, summary
 
 FACTS = Facts(
     model="mylstm",
@@ -70,7 +70,7 @@ def test_warnings_do_not_fail_a_report():
 def test_every_failure_is_told_and_nothing_else():
     found = [finding("failed", "first"), finding("warning", "look"), finding("failed", "second")]
     with pytest.raises(AssertionError) as error:
-        insist(found, "model 'x'")
+        raise_failures(found, "model 'x'")
     assert str(error.value).splitlines() == [
         "model 'x': 2 of its checks failed",
         "  shape (one row for each): first",

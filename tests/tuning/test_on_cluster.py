@@ -98,7 +98,7 @@ def test_trials_on_a_cluster_are_those_that_are_made_here(there, table, tmp_path
         here = study(trials, table, tmp_path / "here.db", executor.prepare, attempt)
         here.run(lambda: None)
     remote = study(trials, table, tmp_path / "there.db", trials.prepare, trials)
-    assert trials.at_once(remote.job, remote.asked.request) == 2
+    assert trials.at_once(remote.job, remote.study_request.request) == 2
     remote.run(lambda: None)
     assert told(remote) == told(here)
     assert len({str(trial.params) for trial in remote.finished()}) == 4
@@ -134,7 +134,7 @@ def test_a_trial_whose_node_is_lost_is_made_on_another_or_given_up(there, table,
 def test_what_a_node_cannot_make_is_said_and_ends_the_study(there, table, tmp_path):
     trials, _ = there
     made = study(trials, table, tmp_path / "s.db", trials.prepare, trials)
-    order, _, data = trials.orders.of(made.job, made.asked.request)
+    order, _, data = trials.orders.of(made.job, made.study_request.request)
     other = order.model_copy(update={"source_sha256": "0" * 64})
     found = trials.cluster.node.try_out(other, data, trials.orders.files, lambda *look: False)
     assert (found.score, found.kind) == (None, ClusterError.__name__)

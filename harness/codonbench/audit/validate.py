@@ -186,7 +186,7 @@ def validate(
         elif notes_there and each.record.dataset.notes not in notes_there:
             note(each.path, [("dataset.notes", _NOTES)], warning=not strict)
         rows[_row(each.record)].append(each)
-        for claim in _claims(each):
+        for claim in _shared_values(each):
             expected, other = agreed.setdefault(claim.key, (claim.value, each.path))
             if claim.value != expected:
                 message = claim.message.format(value=claim.value, expected=expected, other=other)
@@ -246,7 +246,7 @@ def _row(record: RunRecord) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Claim:
+class _Shared:
     """A value that must be equal in all records with the same key.
 
     Attributes:
@@ -264,25 +264,25 @@ class _Claim:
     doubt: bool = True
 
 
-def _claims(read: ReadRecord) -> Iterator[_Claim]:
+def _shared_values(read: ReadRecord) -> Iterator[_Shared]:
     record, run_spec = read.record, read.record.run_spec
     there = f"{record.seed} of this row is recorded in {{other}} too"
-    yield _Claim(_place(record), read.path, "seed", there, doubt=False)
-    stream = content_hash([*run_spec.asked, run_spec.data_checksum, run_spec.seed])
+    yield _Shared(_place(record), read.path, "seed", there, doubt=False)
+    stream = content_hash([*run_spec.task_key, run_spec.data_checksum, run_spec.seed])
     for name in () if read.task is None else read.task.ranking.fixed:
         value, field = record.metrics.get(name), f"metrics.{name}"
         message = "is {value}, but data and seed alone fix it, and {other} has {expected}"
         if value is not None:
-            yield _Claim((stream, field), value, field, message, doubt=False)
+            yield _Shared((stream, field), value, field, message, doubt=False)
     if read.outputs is not None:
         message = "has answers for other test items than {other}, whose data and seed are the same"
         key = (stream, "test items")
-        yield _Claim(key, read.outputs.items, "trajectory_sha256", message, doubt=False)
+        yield _Shared(key, read.outputs.items, "trajectory_sha256", message, doubt=False)
     if record.trajectory_sha256 is not None:  # computed rows have other values
         for field in ("metrics", "validation_metrics"):
             scored = content_hash([stream, record.metric_versions, record.selected_pairs is None])
             message = "has other names than in {other}, though data, seed and metrics are the same"
-            yield _Claim((scored, field, "names"), sorted(getattr(record, field)), field, message)
+            yield _Shared((scored, field, "names"), sorted(getattr(record, field)), field, message)
     model, row = (record.model, record.plugin.distribution), _row(record)
     alike: list[tuple[str, object, str]] = [
         ("dataset.simulated", run_spec.data_checksum, "the same data"),
@@ -300,24 +300,24 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
         alike.append(("parameters", row, "the same row"))
     for field, owner, of_what in alike:
         message = f"is {{value!r}}, but {{other}} of {of_what} has {{expected!r}}"
-        yield _Claim((field, owner), attrgetter(field)(record), field, message)
+        yield _Shared((field, owner), attrgetter(field)(record), field, message)
     for field in ("tuning", "environment"):
         message = "is not that of {other}, of the same row"
-        yield _Claim((field, row), attrgetter(field)(record), field, message)
+        yield _Shared((field, row), attrgetter(field)(record), field, message)
     if record.trajectory_sha256 is not None:
         trained = row_key(record)[:5]  # without budget and tuning
         message = "is that of {other}, a run of another row"
-        yield _Claim(record.trajectory_sha256, trained, "trajectory_sha256", message)
+        yield _Shared(record.trajectory_sha256, trained, "trajectory_sha256", message)
         scored = content_hash([record.trajectory_sha256, record.metric_versions])
         gives = (record.pairs, record.selected_pairs, record.metrics)
         message = "are not those of {other}, whose trajectory is the same"
-        yield _Claim((scored, "metrics"), gives, "metrics", message, doubt=False)
+        yield _Shared((scored, "metrics"), gives, "metrics", message, doubt=False)
     message = "adds to the row of {other}: a row is handed in as a whole (docs/rules.md)"
     controlled = None if read.task is None else controlled_key(record, read.task.ranking)
     whole = (controlled or row[0], *row[1:])  # with the controls of the row
-    yield _Claim((whole, "folder"), read.path.parent, "", message)
+    yield _Shared((whole, "folder"), read.path.parent, "", message)
     message = "is of {value}, but {other} of the same row is signed by {expected}"
-    yield _Claim((row, "signer"), read.signer or "nobody", "signature", message)
+    yield _Shared((row, "signer"), read.signer or "nobody", "signature", message)
 
 
 def _misfits(error: ValidationError) -> list[Remark]:

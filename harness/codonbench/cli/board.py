@@ -26,7 +26,7 @@ from codonbench.cli.options import (
 )
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StaleError, StoreError, UsageError
-from codonbench.leakage.boards import knowing, read_audits, with_audits
+from codonbench.leakage.boards import read_audits, with_audits, with_rules
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
     Board,
@@ -125,7 +125,7 @@ def compare(
     not corrected for the number of comparisons, and needs three seeds.
     """
     store = Store(results)
-    store.insist_on_folder()
+    store.require_folder()
     made = compare_pair(
         [(store, store.records())], load_plugins(plugin, plugins_dir), first, second, task
     )
@@ -212,7 +212,7 @@ def curves(
     if plot is not None:
         insist_on("pictures", "matplotlib")
     store = Store(results)
-    store.insist_on_folder()
+    store.require_folder()
     found = [r for r in store.records() if task in (None, r.task)]
     registry = load_plugins(plugin, plugins_dir)
     made = learning_curves(found, registry.known_tasks, target)
@@ -280,7 +280,7 @@ def _write_page(
     if check:
         _say_done(board, "", f"with pictures: {len(drawn)}")
         return
-    files.insist_on_ours(folder, stale, wanted)
+    files.check_written_here(folder, stale, wanted)
     written = [path for path in stale if path in wanted]
     for path in written:
         write_atomically(folder / path, wanted[path])
@@ -311,11 +311,11 @@ def _board(
     --json`` prints it, say its verdict first; see `read_audits` for those that the cache has.
     """
     store = Store(results)
-    store.insist_on_folder()
+    store.require_folder()
     found, registry = list(store.scan()), load_plugins(plugin, plugins_dir)
     known_failures = len(registry.failures)
     audits = read_audits(folder, registry.known_tasks)
-    tested = knowing(gather_tested([(store, found)], registry), audits)
+    tested = with_rules(gather_tested([(store, found)], registry), audits)
     facts = read_facts(folder / FACTS)
     tested = replace(tested, facts={name: own.values() for name, own in facts.items()})
     with bar_shown(MofNCompleteColumn()) as move:
@@ -357,14 +357,14 @@ def _with_published(board: Board, registry: Registry) -> Board:
     """Return a board whose tables know what others published on their tasks' own data."""
     published = shipped_published()
 
-    def told(table: Table) -> Table:
+    def with_published(table: Table) -> Table:
         own = published.get(table.task, ())
         if not own or table.data != registry.tasks[table.task].task.default_data:
             return table
         notes = tuple(note for note in table.notes if not any(each.says(note) for each in own))
         return table.model_copy(update={"published": own, "notes": notes})
 
-    return board.model_copy(update={"tables": tuple(map(told, board.tables))})
+    return board.model_copy(update={"tables": tuple(map(with_published, board.tables))})
 
 
 def _refuse_stale(stale: Sequence[Path], command: str, check: bool) -> None:

@@ -119,11 +119,11 @@ def _board_of(
     audits: dict[str, DataAudit] = {}
     for beside in (board_folder(folder.folder) for folder, _ in folders):
         if (beside / KEPT).is_dir() or (cache_folder() / KEPT).is_dir():
-            from codonbench.leakage.boards import knowing, read_audits, with_audits
+            from codonbench.leakage.boards import read_audits, with_audits, with_rules
 
             audits |= read_audits(beside, tasks)
     if audits and tested is not None:
-        tested = knowing(tested, audits)
+        tested = with_rules(tested, audits)
     board = build_board([record for _, found in folders for record in found], tasks, tested)
     return with_audits(board, audits) if audits else board
 

@@ -129,7 +129,7 @@ def _named(wanted: str, results: Path) -> Path:
     if len(fitting) == 1:
         return results / f"{fitting[0]}.json"
     if fitting:
-        shown = ", ".join(_told(results / f"{name}.json") for name in fitting[:5])
+        shown = ", ".join(_label(results / f"{name}.json") for name in fitting[:5])
         more = ", ..." if len(fitting) > 5 else ""
         raise UnknownNameError(
             f"{wanted!r} fits {len(fitting)} runs, give more of it: {shown}{more}"
@@ -142,7 +142,7 @@ def _named(wanted: str, results: Path) -> Path:
     )
 
 
-def _told(path: Path) -> str:
+def _label(path: Path) -> str:
     """Return a run's name, and what tells it from others of the same model and seed."""
     try:
         record = _read(path).record

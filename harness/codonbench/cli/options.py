@@ -122,7 +122,7 @@ def load_plugins(
     registry = survey_plugins(files, folders, asking, trusted, installed=listing == "models")
     if listing:
         len(getattr(registry, listing))  # those that wait are imported
-    registry.insist_on(files or ())
+    registry.check_files(files or ())
     say_failures(registry.failures)
     return registry
 
@@ -177,11 +177,11 @@ def survey_plugins(
     # What a plugin prints on loading is no result.
     with redirect_stdout(sys.stderr), _slow_ones_named() as begun:
         registry = discover(None, selection(trusted), files or (), folders or (), begun)
-        strangers = [each for each in registry.strangers if installed or each.is_one_file]
-        if strangers:
-            from codonbench.execution.describe import ask_apart, describe
+        untrusted = [each for each in registry.untrusted if installed or each.is_one_file]
+        if untrusted:
+            from codonbench.execution.describe import ask_new_worker, describe
 
-            describe(registry, strangers, asking(registry) if asking else ask_apart)
+            describe(registry, untrusted, asking(registry) if asking else ask_new_worker)
     for remark in registry.remarks:
         say(remark, style="yellow")
     return registry

@@ -62,13 +62,13 @@ def score(
     --metric.
     """
     if not records:
-        Store(results).insist_on_folder()
+        Store(results).require_folder()
     paths = records or sorted(results.glob("*.json"))
     if not paths:
         raise StoreError(f"no record in {results}; 'bench run --results {results}' makes them")
     registry = load_plugins(plugin, plugins_dir)
     only = metrics or []
-    _insist_on_metrics(only, registry)
+    _check_metrics(only, registry)
     known = {name: entry.metric for name, entry in registry.metrics.items()}
     outcomes: Counter[str] = Counter()
     for path in paths:
@@ -91,7 +91,7 @@ def score(
         )
 
 
-def _insist_on_metrics(names: Sequence[str], registry: Registry) -> None:
+def _check_metrics(names: Sequence[str], registry: Registry) -> None:
     """Make sure that `names` are metrics, and that no value is dropped for a plugin's failure."""
     for name in names:
         if name not in registry.metrics:

@@ -57,7 +57,7 @@ def submit(
     if out.exists():
         raise UsageError(f"{out} is there already; remove it, or give another --out")
     store = Store(results)
-    store.insist_on_folder()
+    store.require_folder()
     rows = _rows(store, model, task)
     registry = load_plugins(plugin, plugins_dir)
     installed = registry.known_tasks, registry.known_metrics, registry.known_protocols

@@ -152,9 +152,9 @@ def tune(
     from codonbench.execution.prepare import preset_text
     from codonbench.tuning.on_cluster import on_cluster
     from codonbench.tuning.space import fields_of, space_of
-    from codonbench.tuning.study import Pruner, Study, StudyRequest, insist_on_own_seeds
+    from codonbench.tuning.study import Pruner, Study, StudyRequest, check_tuning_seeds
 
-    insist_on_own_seeds(request.seeds)
+    check_tuning_seeds(request.seeds)
     ranges = parse_settings(space or [], "--space")
     where = {
         "plugin": files_of(model, plugin),
@@ -196,7 +196,7 @@ def tune(
                 run = partial(run, at_once=at_once, stop=there.stop)
             others = [_another() for _ in range((jobs or 1) - 1 if there is None else 0)]
             try:
-                with _Shown(made, trials, 1 + len(others)) as shown:
+                with _StudyDisplay(made, trials, 1 + len(others)) as shown:
                     run(shown.count, on_look=shown.move)
             except UsageError:
                 if not begun and not made.finished():  # refused before anything was found
@@ -254,7 +254,7 @@ def _another() -> subprocess.Popen[bytes]:
     )
 
 
-class _Shown:
+class _StudyDisplay:
     """A context that shows how many trials are finished, the best of them, and the time left.
 
     Args:

@@ -279,7 +279,7 @@ class RunSpec(Frozen):
         stop: The rule that may end the run before its budget.
         salt: Salt of the relabelling and, under the second rules, of the module's initial state.
         device, threads: Where it runs, and on how many threads of a CPU.
-        engine: As asked for; the record's own `engine` names what trained.
+        engine: The requested engine; the record's own `engine` names what trained.
         protocol: The protocol, if it is not the task's own; else None.
         track: ``pretrained`` if the model's weights were pretrained, which gives tables of its own;
             else None. Both are left out of what is hashed where None.
@@ -313,8 +313,8 @@ class RunSpec(Frozen):
     subset: int | None = Field(default=None, ge=1, exclude_if=lambda given: given is None)
 
     @property
-    def asked(self) -> list[Any]:
-        """What is asked, and of which of the task's items: runs that share it may be compared."""
+    def task_key(self) -> list[Any]:
+        """Task, options and part of the items; runs with equal ones may be compared."""
         task = [self.task, self.task_version, self.task_options]
         if not self.protocol_options:
             return task

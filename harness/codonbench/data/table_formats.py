@@ -205,7 +205,7 @@ def _delimited_records(path: Path) -> Records:
             if '"' in text:  # a quoted cell may hold separators and line ends
                 cells, lines = _quoted(f"{path}, line {line}", chain([text], rest), separator)
             else:
-                _insist_on_few(f"{path}, line {line}", text.count(separator))
+                _check_separators(f"{path}, line {line}", text.count(separator))
                 cells, lines = text.rstrip("\r\n").split(separator), 1
             if not width:
                 width = len(cells)
@@ -220,7 +220,7 @@ def _delimited_records(path: Path) -> Records:
             line += lines
 
 
-def _insist_on_few(place: str, separators: int) -> None:
+def _check_separators(place: str, separators: int) -> None:
     """Raise DataError if a row has too many cells."""
     if separators > _MOST_COLUMNS:
         raise DataError(f"{place}: more than {_MOST_COLUMNS:,} cells in a row; cut it in parts")
@@ -233,7 +233,7 @@ def _quoted(place: str, lines: Iterator[str], separator: str) -> tuple[list[str]
         separators = 0
         for line in lines:
             separators += line.count(separator)
-            _insist_on_few(place, separators)
+            _check_separators(place, separators)
             yield line
 
     csv.field_size_limit(_LONGEST_CELL)

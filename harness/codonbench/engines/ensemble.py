@@ -157,7 +157,7 @@ class Ensemble:
 
     Attributes:
         flat: All parameters, one row a seed, shape (S, N).
-        targets: What each input's class is for each seed, one-hot, shape (S, K, C); see `tell`.
+        targets: Class of each input for each seed, one-hot, shape (S, K, C); see `learn_targets`.
         rows: As above.
 
     Raises:
@@ -194,7 +194,7 @@ class Ensemble:
         self.flat = torch.stack([flattened(module) for module in modules])
         self.targets = self.flat.new_zeros(len(modules), len(inputs), n_classes)
 
-    def tell(self, labels: Sequence[Tensor]) -> None:
+    def learn_targets(self, labels: Sequence[Tensor]) -> None:
         """Take in every seed's class ids, each (K,); those not known yet have weight 0."""
         known = torch.nn.functional.one_hot(torch.stack(list(labels)), self.targets.shape[-1])
         self.targets.copy_(known)
@@ -279,7 +279,7 @@ def flattened(module: torch.nn.Module) -> Tensor:
     return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
 
 
-class Rule(Protocol):
+class UpdateRule(Protocol):
     """The update rule of some seeds, with its state."""
 
     def update(self, flats: list[Tensor], gradients: list[Tensor]) -> None:
@@ -359,7 +359,7 @@ class Sgd:
 
 def recognise(
     optimizer: torch.optim.Optimizer, module: torch.nn.Module, flats: list[Tensor]
-) -> Rule:
+) -> UpdateRule:
     """Return the rule that `optimizer` follows, for seeds with parameters `flats`.
 
     Raises:
@@ -415,7 +415,7 @@ class Traced:
         modules = [state.module for state in states]
         n_classes, rows = first.view.n_outputs, rows_of(first)
         self.ensemble = Ensemble(modules, inputs, n_classes, first.fan, rows)
-        self.tell()
+        self.learn_targets()
         self.flats = list(self.ensemble.flat.unbind(0))
         assert first.optimizer is not None
         self.rule = recognise(first.optimizer, first.module, self.flats)
@@ -424,14 +424,14 @@ class Traced:
         self._gradients = rung.capture(self.ensemble.gradients, example)
         self._forward = rung.capture(self.ensemble.forward, (flat,))
 
-    def tell(self) -> None:
+    def learn_targets(self) -> None:
         """Take in the targets that the states have been told so far."""
-        self.ensemble.tell([state.targets for state in self.states])
+        self.ensemble.learn_targets([state.targets for state in self.states])
 
     def heed(self, feeds: Sequence[Feed]) -> None:
         """Take in the targets that have been told since the last call, if there are any."""
         if any(feed.news for feed in feeds):
-            self.tell()
+            self.learn_targets()
             for feed in feeds:
                 feed.news = False
 

@@ -39,8 +39,8 @@ from codonbench.training.request import (
     ENGINE_VERSION,
     TrainRequest,
     TrainResult,
-    last_words,
-    said_by,
+    error_text,
+    errors_noted,
 )
 from codonbench.training.state import TrainState, about, make_state, read_state, restore
 
@@ -131,7 +131,10 @@ class _Group:
         result = TrainResult(engine=Engine(name=ENGINE, version=ENGINE_VERSION, reason=reason))
         feed: Feed | None = None
         self.referees.begin(request.run)
-        with seeded_globals(request.chance), last_words(self.model, result, view=request.view):
+        with (
+            seeded_globals(request.chance),
+            errors_noted(self.model, result, view=request.view),
+        ):
             state = make_state(self.model(self.config), self.config, request)
             result.module = state.module
             if request.engine == "compiled":
@@ -173,7 +176,7 @@ class _Group:
             raise
         except BaseException as error:
             # The plain loop will meet it too, and say what is wrong with the plugin.
-            raise CannotCapture(f"{type(error).__name__}: {said_by(error)}") from error
+            raise CannotCapture(f"{type(error).__name__}: {error_text(error)}") from error
         for group, engine, train in zip(groups, engines, trainers, strict=True):
             facts = Engine(
                 name=rung.name,
@@ -332,7 +335,7 @@ def _train_group(
     """Train seeds that share a step; yield each as it is over, or is to be trained anew."""
     left = {feed.run: (feed, result) for feed, result in zip(feeds, results, strict=True)}
     try:
-        with last_words(model, *results, view=feeds[0].state.view):
+        with errors_noted(model, *results, view=feeds[0].state.view):
             for feed in train(feeds, checkpointer, rechecks.recheck):
                 rechecks.last(feed.state.module)
                 _, result = left.pop(feed.run)
@@ -351,7 +354,7 @@ def _ended(model: type[Model], result: TrainResult, feed: Feed | None) -> TrainR
         result.position, result.evaluate_seconds = feed.position, feed.seconds
     failure = TrainResult()
     if (module := result.module) is not None:
-        with last_words(model, failure):
+        with errors_noted(model, failure):
             trained = (p for p in module.parameters() if p.requires_grad)
             result.parameters = sum(p.numel() for p in trained)
             result.weights_sha256 = hash_weights(module.state_dict())

@@ -38,7 +38,7 @@ from codonbench.execution.prepare import Job, with_preset
 from codonbench.execution.process import ctrl_c_noted
 from codonbench.execution.run import JobRecords, Outcome, Tried, origin_of
 from codonbench.execution.sandbox import PASSED_ON
-from codonbench.plugins.beside import insist_on_own, parts_of
+from codonbench.plugins.beside import check_inside, parts_of
 from codonbench.protocols.referee import OnSnapshot, share_spent
 from codonbench.protocols.trial import Look
 from codonbench.records.remote import checkpoints_at
@@ -829,7 +829,7 @@ def _files_of(options: RunOptions) -> tuple[dict[str, bytes], RunOptions]:
 
     def lay(name: str, folder: Path, parts: Sequence[Path]) -> None:
         if options.sandbox:
-            insist_on_own(parts, folder)
+            check_inside(parts, folder)
         for part in parts:
             files[f"{name}/{part.relative_to(folder).as_posix()}"] = part.read_bytes()
 

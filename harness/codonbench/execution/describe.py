@@ -53,7 +53,7 @@ _CONFIGS: dict[str, type[BaseConfig]] = {
 AnswerT = TypeVar("AnswerT", Answer, Configured)
 
 
-def ask_apart(owner: str, message: ToWorker, up: Callable[[], None]) -> Message:
+def ask_new_worker(owner: str, message: ToWorker, up: Callable[[], None]) -> Message:
     """Put a question to a worker that is started for it, and ended."""
     worker = WorkerProcess(lambda states: launch_worker(states, describe=True))
     try:
@@ -66,15 +66,15 @@ def describe(registry: Registry, wanted: Iterable[Candidate], ask: AskPlugin) ->
     """Enter what plugins that are not trusted register; note their failures and do not raise them.
 
     Args:
-        registry: Where to enter it; the plugins are removed from its `strangers`.
+        registry: Where to enter it; the plugins are removed from its `untrusted`.
         wanted: Which of these.
         ask: Puts questions to them.
     """
-    ordered = sorted(wanted, key=lambda candidate: registry.strangers.index(candidate))
+    ordered = sorted(wanted, key=lambda candidate: registry.untrusted.index(candidate))
     for owner, group in groupby(ordered, key=lambda candidate: candidate.owner):
         candidates = tuple(group)
         for candidate in candidates:
-            registry.strangers.remove(candidate)
+            registry.untrusted.remove(candidate)
         registry.described[owner] = candidates
         begun = partial(registry.begin, candidates[0])
         try:
@@ -121,7 +121,11 @@ def _enter(registry: Registry, candidates: tuple[Candidate, ...], answer: Answer
             module=model.module,
             source_sha256=hash_of(_sources(model, candidate)),
         )
-        cls, file, version = _stand_in(model, candidate), model.sources[0], model.info.version
+        cls, file, version = (
+            _class_of(model, candidate),
+            model.sources[0],
+            model.info.version,
+        )
         for name, preset in {model.info.name: {}, **model.presets}.items():
             entry = ModelEntry(name, origin, file, cls, preset, candidate, version=version)
             registry.claim(registry.models, entry, "model")
@@ -176,20 +180,20 @@ def _sources(model: Described, candidate: Candidate) -> tuple[str, ...]:
     return model.sources
 
 
-def _stand_in(model: Described, candidate: Candidate) -> Any:
+def _class_of(model: Described, candidate: Candidate) -> Any:
     """Return a class that says of itself what the plugin does, and runs none of its code."""
     base: Any = _CONFIGS[model.trained]
 
-    class StandInConfig(base):  # type: ignore[misc]  # mypy wants a base that it can see
+    class DescribedConfig(base):  # type: ignore[misc]  # mypy wants a base that it can see
         """A configuration that was validated where the plugin is."""
 
         model_config = ConfigDict(extra="allow")
 
-    class StandIn(Model):
+    class DescribedModel(Model):
         """A plugin that this process does not import."""
 
         info = model.info
-        Config = StandInConfig
+        Config = DescribedConfig
         presets = model.presets
         needs = model.needs
         encoding = ""
@@ -197,20 +201,20 @@ def _stand_in(model: Described, candidate: Candidate) -> Any:
         def build(self, task: TaskView) -> Any:
             raise UsageError(f"model {model.info.name!r} {why_refused(candidate)}")
 
-    class FittedStandIn(Estimator):
+    class DescribedEstimator(Estimator):
         """The same for one that is fitted."""
 
         info = model.info
-        Config = StandInConfig
+        Config = DescribedConfig
         presets = model.presets
         needs = model.needs
         encoding = ""
-        fit = predict = StandIn.build  # type: ignore[assignment]
+        fit = predict = DescribedModel.build  # type: ignore[assignment]
 
-    return FittedStandIn if model.trained == "at once" else StandIn
+    return DescribedEstimator if model.trained == "at once" else DescribedModel
 
 
-def configure_stranger(
+def configure_untrusted(
     registry: Registry, name: str, overrides: dict[str, str], owner: str, ask: AskPlugin
 ) -> None:
     """Put the configuration that is asked for into the entry of a model that is a stand-in.
@@ -227,11 +231,11 @@ def configure_stranger(
         PluginError: The plugin has no answer, or says what cannot be.
     """
     entry = registry.model(name)
-    assert entry.stranger is not None
+    assert entry.untrusted is not None
     question = Configure(
         question=_question(registry, entry.owner), model=name, overrides=overrides, owner=owner
     )
-    begun = partial(registry.begin, entry.stranger)
+    begun = partial(registry.begin, entry.untrusted)
     try:
         answer = _answer_of(ask(entry.owner, question, begun), Configured)
     except PluginError as error:
@@ -242,5 +246,5 @@ def configure_stranger(
     if named is None or named.cls is not entry.cls:
         raise PluginError(f"model {name!r} says that it is {answer.name!r}, which it is not")
     registry.models[name] = replace(
-        named, told=(answer.values, answer.changes), fields=answer.fields
+        named, configured=(answer.values, answer.changes), fields=answer.fields
     )

@@ -29,7 +29,7 @@ from codonbench.execution.pool import WorkerPool
 from codonbench.execution.prepare import Job, prepare, with_preset
 from codonbench.execution.run import Outcome, Train, run_all, train_here
 from codonbench.plugins import discovery
-from codonbench.plugins.beside import insist_on_own, parts_of
+from codonbench.plugins.beside import check_inside, parts_of
 from codonbench.plugins.registry import Registry, why_refused
 from codonbench.plugins.selection import BUILT_IN, FILE, selection_from_environment
 from codonbench.protocols.referee import OnSnapshot, unwatched
@@ -143,7 +143,7 @@ class Executor:
                 raise ConfigError(f"--sandbox: {reason}")
             if request is not None and options.on == "local":
                 say(_how_memory_is_held())
-        discovery.insist_on_what_is_there(options.plugin, options.plugins_dir)
+        discovery.check_paths(options.plugin, options.plugins_dir)
         if not options.sandbox:
             self._start(request)
         # To name a plugin file and train in this process is to trust the file.
@@ -222,21 +222,21 @@ class Executor:
         if self._pool is not None and request.device != "cpu" and nvidia_is_visible():
             note_facts(self._pool_for(request.threads, gpu=True).facts())
         registry = self.registry
-        if request.model not in registry.models and registry.strangers:
+        if request.model not in registry.models and registry.untrusted:
             from codonbench.execution.describe import describe
 
-            describe(registry, list(registry.strangers), self._ask)
+            describe(registry, list(registry.untrusted), self._ask)
         entry = registry.models.get(request.model)
-        if entry is None or entry.stranger is None:
+        if entry is None or entry.untrusted is None:
             return
         if self._options.workers == 0 and self._keeps:
-            why = why_refused(entry.stranger)
+            why = why_refused(entry.untrusted)
             raise ConfigError(f"--workers 0: model {request.model!r} {why}, or leave out --workers")
-        from codonbench.execution.describe import configure_stranger
+        from codonbench.execution.describe import configure_untrusted
 
         owner = owner or f"model {request.model!r}"
         overrides = with_preset(request)[0].overrides
-        configure_stranger(registry, request.model, overrides, owner, self._ask)
+        configure_untrusted(registry, request.model, overrides, owner, self._ask)
 
     def prepare(self, request: RunRequest, device: DeviceKind | None = None) -> Job:
         """Return the job that a request comes to.
@@ -309,7 +309,7 @@ class Executor:
     def train(self, run_spec: RunSpec) -> Train:
         """Return what trains."""
         entry = self.registry.models.get(run_spec.model)
-        if self._options.workers == 0 and (entry is None or entry.stranger is None):
+        if self._options.workers == 0 and (entry is None or entry.untrusted is None):
             return train_here
         return self._pool_for(run_spec.threads, gpu=run_spec.device == "cuda").train
 
@@ -412,10 +412,10 @@ class Executor:
                 hidden.append(data)
             hidden += files_of(first.data, first.task)
         for file, folder in of_folders:
-            insist_on_own([file], folder)
+            check_inside([file], folder)
         parts = []
         for file in map(Path.resolve, files):
-            insist_on_own(own := parts_of(file), file.parent)
+            check_inside(own := parts_of(file), file.parent)
             parts += own
         return Sandbox(readable=(*_absolute(files), *parts), hidden=tuple(hidden))
 
@@ -423,9 +423,9 @@ class Executor:
 def lay_audit(job: Job, results: Path) -> None:
     """Copy the audit of a user's own table, if one is stored, to where the board looks for it."""
     if job.run_specs[0].is_own_table:
-        from codonbench.leakage.own_table import lay_beside
+        from codonbench.leakage.own_table import copy_audit
 
-        lay_beside(results, job.dataset)
+        copy_audit(results, job.dataset)
 
 
 def _how_memory_is_held() -> str:
@@ -467,12 +467,12 @@ def load_plugins(
     """Load plugins, and ask about those of strangers' files; warn of what does not load."""
     wanted = selection_from_environment(off, (*trusted, *named))
     registry = discovery.discover(None, wanted, files, folders)
-    strangers = [candidate for candidate in registry.strangers if candidate.is_one_file]
-    if strangers:
-        from codonbench.execution.describe import ask_apart, describe
+    untrusted = [candidate for candidate in registry.untrusted if candidate.is_one_file]
+    if untrusted:
+        from codonbench.execution.describe import ask_new_worker, describe
 
-        describe(registry, strangers, asking(registry) if asking else ask_apart)
-    registry.insist_on(files)
+        describe(registry, untrusted, asking(registry) if asking else ask_new_worker)
+    registry.check_files(files)
     for failure in registry.failures:
         warnings.warn(f"plugin {failure.whose} did not load: {failure.error}", stacklevel=2)
     return registry

@@ -384,7 +384,7 @@ class RunGroup:
                 if len({*runs}) < len(runs) or any(a.dtype != np.float32 for a in arrays):
                     raise OutOfTurnError("asks for one run twice, or shows no float32")
                 self._reply(Reply(instructions=tuple(self._referees.instruct(shown))))
-                self._referees.tell(shown)  # while it goes on
+                self._referees.notify(shown)  # while it goes on
             case Served() if not self._unfinished():
                 self.served = True
             case _:
@@ -686,7 +686,7 @@ class WorkerPool:
                     if group.gone or group.served:
                         busy.remove(group)
                         # An untrusted plugin could keep targets of a seed for another job.
-                        if group.served and group.in_order and job.entry.stranger is None:
+                        if group.served and group.in_order and job.entry.untrusted is None:
                             self._idle.append(group.worker)
                         else:
                             group.worker.end()
@@ -727,11 +727,11 @@ class WorkerPool:
 
 def _files_of(entry: ModelEntry) -> tuple[File, ...]:
     """Return name and path of the module of a model's, where that is a file and not installed."""
-    if entry.stranger is None:
+    if entry.untrusted is None:
         return tuple(file for file in file_modules() if file[0] == entry.origin.module)
-    if not entry.stranger.is_one_file:
+    if not entry.untrusted.is_one_file:
         return ()
-    return ((entry.origin.module, Path(entry.stranger.file)),)
+    return ((entry.origin.module, Path(entry.untrusted.file)),)
 
 
 def _end_all(workers: list[WorkerProcess]) -> None:
@@ -767,7 +767,7 @@ def _shared_out(job: Job, size: int, checkpoints: Checkpoints | None) -> list[Jo
     state, that would help another.
     """
     rounds = math.ceil(len(job.run_specs) / size / TOGETHER)
-    if job.entry.stranger is not None:
+    if job.entry.untrusted is not None:
         resumed = checkpoints is not None and any(map(checkpoints.has, job.run_specs))
         if resumed or _tells_of_others(job):
             rounds = len(job.run_specs)

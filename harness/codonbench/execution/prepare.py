@@ -58,7 +58,7 @@ from codonbench.plugins.shipped_files import read_tables
 from codonbench.protocols.controls import UNTRAINED, controlled
 from codonbench.protocols.folds import Folds
 from codonbench.protocols.referee import Primary, Protocol
-from codonbench.records.files import insist_on_storable, is_offline
+from codonbench.records.files import check_storable, is_offline
 from codonbench.scoring.score import OFFICIAL_SEEDS
 
 
@@ -180,7 +180,7 @@ def prepare(
         "info": entry.cls.info.model_dump(mode="json"),
         "dataset": facts_of(dataset).model_dump(mode="json"),
     }
-    insist_on_storable(f"model {request.model!r} on task {task.name!r}", values)
+    check_storable(f"model {request.model!r} on task {task.name!r}", values)
     seeds = (run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
     run_specs = tuple(part for spec in seeds for part in protocol.parts(spec, dataset))
     _check_ranking(task, dataset.spec, registry)
@@ -218,7 +218,7 @@ def _check_estimator(
             "batch, or a task of the protocol 'supervised'"
         )
     own_answer = cls.score_variants is not Estimator.score_variants
-    if protocol.passes == 0 and not own_answer and entry.stranger is None:
+    if protocol.passes == 0 and not own_answer and entry.untrusted is None:
         cls(config).score_variants(None, None)  # says that it has to be fitted
 
 

@@ -63,7 +63,7 @@ from codonbench.records.files import visible
 from codonbench.records.store import Store
 from codonbench.records.unfinished import Checkpoints, Holder, Ledger
 from codonbench.scoring.score import Scores, comparability_key, score, score_validation
-from codonbench.training.request import TrainRequest, TrainResult, last_words, train_request
+from codonbench.training.request import TrainRequest, TrainResult, errors_noted, train_request
 
 TOGETHER = 10
 """Seeds trained together: what more would share of a step's overhead is little."""
@@ -203,7 +203,7 @@ class JobRecords:
         if record.status in FINISHED:
             checkpoints.drop(record.run_spec)
         claims.give_back(record.run_id)
-        _tell(self.registry, record, trajectory)
+        _call_hooks(self.registry, record, trajectory)
         return Outcome(record, reused=False)
 
 
@@ -445,7 +445,7 @@ def _claimed(
     return mine, [run_spec for run_spec in run_specs if run_spec.run_id not in free]
 
 
-def _tell(registry: Registry, record: RunRecord, trajectory: Trajectory) -> None:
+def _call_hooks(registry: Registry, record: RunRecord, trajectory: Trajectory) -> None:
     """Call the plugins' hooks for a run, which is stored already, so that none can lose it."""
     if registry.manager.hook.snapshot_taken.get_hookimpls():
         for index in range(len(trajectory.pairs)):
@@ -538,7 +538,7 @@ def train_here(
                     alone = [replace(part, run_specs=(spec,)) for spec in left.values()]
                     waiting.extendleft(reversed(alone))
                 break
-            refusals.serves |= any(referee.asked for referee in group.referees)
+            refusals.serves |= any(referee.requested for referee in group.referees)
             if ended is None:
                 break
             number, result = ended
@@ -575,7 +575,7 @@ def compute(job: Job) -> Iterator[tuple[Referee, TrainResult]]:
     for run_spec in job.run_specs:
         setup = _setup(job, run_spec)
         referee, result, outputs = Referee(setup, unwatched), TrainResult(known={}), None
-        with seeded_globals(run_spec.seed), last_words(row, result), chdir("."):
+        with seeded_globals(run_spec.seed), errors_noted(row, result), chdir("."):
             plugin = row(job.config)
             result.known = dict(plugin.values(setup.dataset.spec, setup.dataset.frequencies))
             outputs = plugin.logits(setup.dataset.spec)

@@ -39,7 +39,7 @@ from codonbench.plugins.entries import ModelEntry, sources_of
 from codonbench.plugins.failures import Failure
 from codonbench.plugins.registry import Registry
 from codonbench.plugins.selection import Candidate, Selection
-from codonbench.protocols.referee import Instructions, Shown
+from codonbench.protocols.referee import Instructions, RunOutputs
 from codonbench.records.files import storable
 from codonbench.training.request import MOST_DETAILS, TrainRequest, TrainResult
 
@@ -154,7 +154,7 @@ class Ask(_Message):
     """Some runs ask how to go on, to be answered with `Reply`."""
 
     kind: Literal["ask"] = "ask"
-    shown: tuple[Shown, ...] = Field(min_length=1)
+    shown: tuple[RunOutputs, ...] = Field(min_length=1)
 
 
 class Kept(Frozen):
@@ -444,7 +444,7 @@ class Parent:
         """Tell that a run begins."""
         self.send(Began(run=run))
 
-    def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
+    def answer(self, shown: Sequence[RunOutputs]) -> list[Instructions]:
         """Tell what some runs show; return how they go on.
 
         Until the first time there is nothing to tell once asked to stop, so that SIGTERM is left

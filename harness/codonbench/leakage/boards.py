@@ -53,7 +53,7 @@ def _kept() -> dict[str, DataAudit]:
     return {audit.checksum: audit for audit in audits if audit.rules == RULES}
 
 
-def knowing(tested: Tested, audits: Mapping[str, DataAudit]) -> Tested:
+def with_rules(tested: Tested, audits: Mapping[str, DataAudit]) -> Tested:
     """Return `tested` with near-copies and answers of the best rules, by the data's checksum."""
     rules = {
         checksum: Rule(audit.best_rule.check, audit.answers)
@@ -74,7 +74,7 @@ def with_audits(board: Board, audits: Mapping[str, DataAudit], with_failed: bool
     """
     counted = "includes its rows (--with-failed)" if with_failed else "does not include its rows"
 
-    def told(table: Table) -> Table:
+    def with_audit(table: Table) -> Table:
         audit = audits.get(table.data_checksum)
         if audit is None:
             return table
@@ -92,5 +92,5 @@ def with_audits(board: Board, audits: Mapping[str, DataAudit], with_failed: bool
         update = {"notes": notes, "verdict": audit.verdict, "best_rule": best}
         return table.model_copy(update=update)
 
-    update = {"tables": tuple(map(told, board.tables)), "with_failed": with_failed}
+    update = {"tables": tuple(map(with_audit, board.tables)), "with_failed": with_failed}
     return board.model_copy(update=update)

@@ -98,7 +98,7 @@ def audit_of_run(
     return audit
 
 
-def lay_beside(results: Path, dataset: Dataset) -> None:
+def copy_audit(results: Path, dataset: Dataset) -> None:
     """Copy the stored audit of a table, if there is one, to the board folder of the results.
 
     Args:

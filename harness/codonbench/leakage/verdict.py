@@ -142,7 +142,7 @@ class DataAudit(Frozen):
         """Return the audit as JSON, the same bytes for the same audit."""
         return self.model_dump_json(indent=1) + "\n"
 
-    def said(self, finding: Finding) -> str:
+    def describe(self, finding: Finding) -> str:
         """Return a finding's words and, if it is clear despite a high value, the reason."""
         if finding.grade != "clear" or finding.exact < THRESHOLDS[finding.check][0]:
             return finding.words
@@ -162,7 +162,7 @@ class DataAudit(Frozen):
     @property
     def reason(self) -> str:
         """The reason for the verdict."""
-        words = self.said(self.worst)
+        words = self.describe(self.worst)
         if self.verdict != "PASS":
             return words
         nothing = "no fault beyond chance was found"

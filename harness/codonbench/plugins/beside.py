@@ -30,7 +30,7 @@ def parts_of(file: Path) -> list[Path]:
     return list(dict.fromkeys([*modules[1:], *filter(Path.is_file, declared)]))
 
 
-def insist_on_own(parts: Iterable[Path], folder: Path) -> None:
+def check_inside(parts: Iterable[Path], folder: Path) -> None:
     """Raise ConfigError where one of a plugin's files is a link that leads out of its folder.
 
     A sandbox would show what that leads to, as a key in somebody's home.
@@ -106,13 +106,13 @@ def declared_in(file: Path) -> Iterator[str]:
 
 def _nodes(file: Path) -> Iterator[ast.AST]:
     try:
-        insist_on_size(file)
+        check_size(file)
         yield from ast.walk(ast.parse(file.read_bytes()))
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return  # importing it will say why
 
 
-def insist_on_size(file: Path) -> None:
+def check_size(file: Path) -> None:
     """Raise PluginError where a source is too long: to parse it takes 100 times its size."""
     if (size := file.stat().st_size) > MOST_SOURCE:
         raise PluginError(

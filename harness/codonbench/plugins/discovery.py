@@ -17,8 +17,8 @@ from types import ModuleType
 
 from codonbench import __version__
 from codonbench.errors import PluginError, UsageError
-from codonbench.plugins.beside import HELPERS, READERS, insist_on_size
-from codonbench.plugins.registry import Registry, Waiting
+from codonbench.plugins.beside import HELPERS, READERS, check_size
+from codonbench.plugins.registry import Registry, WaitingModule
 from codonbench.plugins.selection import (
     BUILT_IN,
     FILE,
@@ -57,7 +57,7 @@ def load_registry(
         NameClashError: Two plugins register one name.
     """
     registry = discover(points, selection, files, folders)
-    registry.insist_on(files)
+    registry.check_files(files)
     return registry
 
 
@@ -82,14 +82,14 @@ def discover(
     Raises:
         UsageError: One of `files` is no file, or one of `folders` no folder.
     """
-    insist_on_what_is_there(files, folders)
+    check_paths(files, folders)
     wanted = selection_from_environment() if selection is None else selection
     registry = Registry(begun, wanted)
     for name in _OWN:
         file = Path(__file__).parents[1] / "protocols" / f"{name}.py"
         module = f"codonbench.protocols.{name}"
         own = Candidate("", BUILT_IN, module, __version__, str(file))
-        registry.waiting.append(Waiting(own, ("protocols",), partial(_load, registry, own)))
+        registry.waiting.append(WaitingModule(own, ("protocols",), partial(_load, registry, own)))
     chosen = entry_points(group=GROUP) if points is None else points
     seen = []
     for point, candidate in in_order(chosen):
@@ -98,8 +98,8 @@ def discover(
             continue
         if wanted.trusts(candidate):
             seen += _load_point(registry, point, candidate, wanted)
-        elif candidate not in registry.strangers:
-            registry.strangers.append(candidate)
+        elif candidate not in registry.untrusted:
+            registry.untrusted.append(candidate)
     for folder in folders:
         if not any(_files_in([folder])):
             registry.remarks.append(f"--plugins-dir {folder} holds no file like mymodel.py")
@@ -111,8 +111,8 @@ def discover(
             continue
         if wanted.trusts(candidate):
             _load_file(registry, candidate)
-        elif candidate not in registry.strangers:
-            registry.strangers.append(candidate)
+        elif candidate not in registry.untrusted:
+            registry.untrusted.append(candidate)
     for slip in wanted.names_nothing(seen):
         registry.remarks.append(f"{slip} fits no plugin; 'bench plugins' shows what there is")
     return registry
@@ -131,7 +131,7 @@ def load_only(candidates: Iterable[Candidate], selection: Selection) -> Registry
     return discover(points, selection, files)
 
 
-def insist_on_what_is_there(files: Iterable[Path], folders: Iterable[Path]) -> None:
+def check_paths(files: Iterable[Path], folders: Iterable[Path]) -> None:
     """Raise UsageError where a plugin file is no file, or a folder of them no folder."""
     for path in files:
         if not path.is_file():
@@ -202,7 +202,7 @@ def _is_off(candidate: Candidate, wanted: Selection, registry: Registry) -> bool
 def _is_of_some_size(candidate: Candidate, registry: Registry) -> bool:
     """Return whether a file may be read, and note where it is too long."""
     with registry.contain(candidate):
-        insist_on_size(Path(candidate.file))
+        check_size(Path(candidate.file))
         return True
     return False
 
@@ -231,7 +231,7 @@ def _load_point(
         elif kinds:
             file = Path(root.__path__[0], info.name, "__init__.py")
             inner = replace(inner, file=str(file if info.ispkg else f"{file.parent}.py"))
-            registry.waiting.append(Waiting(inner, kinds, partial(_load, registry, inner)))
+            registry.waiting.append(WaitingModule(inner, kinds, partial(_load, registry, inner)))
             offers = True
         elif (module := _import(registry, inner)) is not None:
             offers |= _add(registry, module, inner)

@@ -42,7 +42,7 @@ from codonbench.errors import ConfigError, PluginError
 from codonbench.plugins import hookspecs
 from codonbench.plugins.beside import is_below, modules_beside
 from codonbench.plugins.selection import FILE, Candidate
-from codonbench.records.files import insist_on_storable
+from codonbench.records.files import check_storable
 
 if TYPE_CHECKING:
     from codonbench.protocols.referee import Protocol
@@ -66,22 +66,22 @@ class Entry:
 class ModelEntry(Entry):
     """A model, or one of its presets, which stands for the values `preset`.
 
-    For a model that this process does not import, `cls` is a stand-in, `stranger` the plugin,
-    `told` the configuration that was asked for and where it departs from the named one, and
-    `fields` how its fields may be tuned.
+    For a model that this process does not import, `cls` is a substitute, `untrusted` the plugin,
+    `configured` the requested configuration and its differences from the named one, and `fields`
+    how its fields may be tuned.
     """
 
     cls: ModelClass
     preset: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    stranger: Candidate | None = None
-    told: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+    untrusted: Candidate | None = None
+    configured: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
     fields: Mapping[str, Tunable] | None = None
 
     @property
     def owner(self) -> str:
         """Whose it is; see `Candidate.owner`."""
-        if self.stranger is not None:
-            return self.stranger.owner
+        if self.untrusted is not None:
+            return self.untrusted.owner
         return self.origin.distribution
 
 
@@ -460,7 +460,7 @@ def _check_model(cls: object) -> None:
         raise PluginError(
             f"{owner}: Config is {_shown(cls.Config)}; expected a subclass of {base.__name__}"
         )
-    insist_on_storable(f"model {info.name!r}", info.model_dump())
+    check_storable(f"model {info.name!r}", info.model_dump())
     _check_config(cls.Config, {}, f"model {info.name!r}")
     for preset, values in cls.presets.items():
         _check_word(preset, Name, f"model {info.name!r}, preset")
@@ -520,7 +520,7 @@ def check_survives_json(config: BaseConfig, owner: str) -> None:
                 f"{owner}: Config field {name!r} holds {_shown(value)}, and {_shown(again)} once "
                 "written to JSON and read again; use a type that comes back as it was"
             )
-    insist_on_storable(owner, config.model_dump(mode="json"))
+    check_storable(owner, config.model_dump(mode="json"))
 
 
 def _is_of_others(error: ValidationError, name: str) -> bool:

@@ -140,7 +140,7 @@ class Plugins(Mapping[str, PluginT]):
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingModule:
     """A module that is imported once something that it may offer is asked for.
 
     Attributes:
@@ -182,10 +182,10 @@ class Registry:
     ) -> None:
         self._begun = begun
         self.selection = selection or Selection()
-        self.strangers: list[Candidate] = []
+        self.untrusted: list[Candidate] = []
         self.described: dict[str, tuple[Candidate, ...]] = {}
         self.refused: list[Refused] = []
-        self.waiting: list[Waiting] = []
+        self.waiting: list[WaitingModule] = []
         self._entering = False
         self.models: Entries[ModelEntry] = Entries(partial(self._enter, "models"))
         self.tasks: Entries[TaskEntry] = Entries(partial(self._enter, "tasks"))
@@ -257,7 +257,7 @@ class Registry:
         """Import all that waits, to be listed or to have its failures known."""
         self._load(self.waiting)
 
-    def _load(self, wanted: Iterable[Waiting]) -> None:
+    def _load(self, wanted: Iterable[WaitingModule]) -> None:
         chosen = list(wanted)
         self.waiting = [each for each in self.waiting if each not in chosen]
         was, self._entering = self._entering, True
@@ -284,7 +284,7 @@ class Registry:
                 "hook marked with @hookimpl"
             )
 
-    def insist_on(self, files: Iterable[Path]) -> None:
+    def check_files(self, files: Iterable[Path]) -> None:
         """Make sure that plugin files, which were named, loaded, and no names clash.
 
         Raises:
@@ -294,7 +294,7 @@ class Registry:
             NameClashError: Two plugins register one name.
         """
         by_name = {path.name: path for path in files}
-        serve = {entry.stranger for entry in self.models.known.values()}
+        serve = {entry.untrusted for entry in self.models.known.values()}
         for refused in self.refused:
             if refused.candidate.distribution in by_name and refused.candidate not in serve:
                 raise UsageError(refused.why)
@@ -391,10 +391,10 @@ class Registry:
             UnknownNameError, PluginError: As `model` does.
         """
         requested, owner = self.model(name), owner or f"model {name!r}"
-        if requested.stranger is not None:
-            if requested.told is None:
-                raise UsageError(Refused("model", name, requested.stranger).why)
-            values, changes = map(dict, requested.told)
+        if requested.untrusted is not None:
+            if requested.configured is None:
+                raise UsageError(Refused("model", name, requested.untrusted).why)
+            values, changes = map(dict, requested.configured)
             return requested, configure(requested.cls.Config, values, {}, owner), changes
         config = configure(requested.cls.Config, dict(requested.preset), dict(overrides), owner)
         values = config.model_dump(mode="json")
@@ -489,7 +489,7 @@ class Registry:
     @property
     def untrusted(self) -> str:
         """Whose plugins were not loaded, as nobody trusts them, to end a sentence; or nothing."""
-        names = sorted({c.distribution or c.module for c in self.strangers})
+        names = sorted({c.distribution or c.module for c in self.untrusted})
         if not names:
             return ""
         return f"; not loaded, as nobody trusts them: --trust {' --trust '.join(names)}"

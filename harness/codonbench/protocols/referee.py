@@ -312,7 +312,7 @@ def unwatched(run_spec: RunSpec) -> OnSnapshot:
 
 
 @dataclass(frozen=True)
-class Shown:
+class RunOutputs:
     """A run's request for instructions.
 
     Attributes:
@@ -365,7 +365,7 @@ class Referee:
         self.setup = setup
         self.kept = kept
         self._watch = watch
-        self.began = self.asked = self.over = self._untold = False
+        self.began = self.requested = self.over = self._watcher_due = False
         self.resumed: tuple[int, ...] = ()
         self.position = 0
         self.pairs: list[int] = []
@@ -374,7 +374,7 @@ class Referee:
         self._due: Evaluation | None = None
         self._handed = 0
         self._at_once = _AT_FIRST if setup.protocol.tells_targets else _AT_ONCE
-        self._last, self._heard = 0, 0.0
+        self._last, self._last_time = 0, 0.0
         self._ends = math.inf
 
     @cached_property
@@ -399,7 +399,7 @@ class Referee:
         Raises:
             OutOfTurnError: The run has made a request.
         """
-        if self.asked:
+        if self.requested:
             raise OutOfTurnError("begins twice")
         self.began = True
         self._on_snapshot = self._watch(self.setup.run_spec)
@@ -407,7 +407,7 @@ class Referee:
     def answer(self, position: int, outputs: Outputs | None) -> Instructions:
         """Return the run's instructions, and call its watcher."""
         instructions = self.instruct(position, outputs)
-        self.tell()
+        self.notify()
         return instructions
 
     def instruct(self, position: int, outputs: Outputs | None) -> Instructions:
@@ -419,8 +419,8 @@ class Referee:
         if not self.began or self.over:
             raise OutOfTurnError("makes a request before its beginning or after its end")
         now = time.monotonic()
-        if not self.asked:
-            self.asked = True
+        if not self.requested:
+            self.requested = True
             self._due = self.schedule.first()
             self._start_at(position)
             self._ends = self._end_of_time(now)
@@ -435,14 +435,14 @@ class Referee:
             raise OutOfTurnError(f"asks for pairs at {position}, with pairs up to {self._handed}")
         else:
             self._follow(position, now)
-        self._untold = position > 0 or outputs is not None
-        self._last, self._heard = position, time.monotonic()
+        self._watcher_due = position > 0 or outputs is not None
+        self._last, self._last_time = position, time.monotonic()
         return self._hand_out(keep)
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Call the run's watcher; a separate step, so that training need not wait for it."""
-        if self._untold:
-            self._untold = False
+        if self._watcher_due:
+            self._watcher_due = False
             self._on_snapshot(self._last, self.schedule.progress)
 
     def _end_of_time(self, now: float) -> float:
@@ -459,7 +459,7 @@ class Referee:
             self._due = replace(self._due, position=position)
         elif position > self._last:
             batches = (position - self._last) / self.setup.clock.batch_size
-            soon = min(_NEWS, self._ends - now) * batches / max(now - self._heard, 1e-9)
+            soon = min(_NEWS, self._ends - now) * batches / max(now - self._last_time, 1e-9)
             self._at_once = max(1, min(int(soon), _AT_ONCE))
 
     @property
@@ -619,18 +619,18 @@ class RefereeGroup:
         self._total[run] = 0.0
         self._build.pop(run, None)
 
-    def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
+    def answer(self, shown: Sequence[RunOutputs]) -> list[Instructions]:
         """Return the instructions of some runs, and call their watchers."""
         instructions = self.instruct(shown)
-        self.tell(shown)
+        self.notify(shown)
         return instructions
 
-    def tell(self, shown: Sequence[Shown]) -> None:
+    def notify(self, shown: Sequence[RunOutputs]) -> None:
         """Call the watchers of some runs."""
         for each in shown:
-            self.referees[each.run].tell()
+            self.referees[each.run].notify()
 
-    def instruct(self, shown: Sequence[Shown]) -> list[Instructions]:
+    def instruct(self, shown: Sequence[RunOutputs]) -> list[Instructions]:
         """Return the instructions of some runs.
 
         Raises:

@@ -267,11 +267,11 @@ def _about(of: Table | Curves) -> tuple[str, str, str]:
     return of.task, of.data_checksum, of.device
 
 
-Told = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 """Called with how many are done, and of how many."""
 
 
-def untold(done: int, of: int) -> None:
+def no_progress(done: int, of: int) -> None:
     """Do nothing."""
 
 
@@ -279,7 +279,7 @@ def build_board(
     found: Iterable[RunRecord | BadRecord],
     tasks: Mapping[str, Task],
     tested: Tested | None = None,
-    progress: Told = untold,
+    progress: Progress = no_progress,
 ) -> Board:
     """Return the board that a folder's records give.
 
@@ -383,7 +383,7 @@ def board_with_outputs(
     found: Sequence[RunRecord | BadRecord],
     tasks: Mapping[str, Task],
     tested: Tested,
-    progress: Told = untold,
+    progress: Progress = no_progress,
 ) -> tuple[Board, dict[Path, bytes | None]]:
     """Return the board of a results folder, rows of test outputs compared over seeds and items.
 

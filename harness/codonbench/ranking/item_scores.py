@@ -59,7 +59,7 @@ class Gain(Frozen):
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class RowScores:
     """A row's primary metric, by seed and by sample of the items.
 
     Attributes:
@@ -74,15 +74,15 @@ class Scores:
     resampled: _Floats
     n_units: int
 
-    def over(self, seeds: Sequence[int]) -> Scores:
+    def over(self, seeds: Sequence[int]) -> RowScores:
         """Return the scores of some of the seeds."""
         at = [self.seeds.index(seed) for seed in seeds]
-        return Scores(tuple(seeds), self.values[at], self.resampled[:, at], self.n_units)
+        return RowScores(tuple(seeds), self.values[at], self.resampled[:, at], self.n_units)
 
 
 def score_rows(
     rows: Mapping[str, Mapping[int, ItemOutputs]], metric: SplitMetric, name: str
-) -> dict[str, Scores | None]:
+) -> dict[str, RowScores | None]:
     """Return the scores of some rows; None where nothing is known of what is right.
 
     Args:
@@ -95,17 +95,19 @@ def score_rows(
         for row, outputs in rows.items()
     }
     columns = _score_runs([item for own in there.values() for item in own.values()], metric, name)
-    found: dict[str, Scores | None] = {}
+    found: dict[str, RowScores | None] = {}
     begin = 0
     for row, own in there.items():
         mine = columns[:, begin : begin + len(own)]
         begin += len(own)
         n_units = min((len(np.unique(_groups(item))) for item in own.values()), default=0)
-        found[row] = Scores(tuple(own), mine[0], mine[1:], n_units) if own else None
+        found[row] = RowScores(tuple(own), mine[0], mine[1:], n_units) if own else None
     return found
 
 
-def score_row(outputs: Mapping[int, ItemOutputs], metric: SplitMetric, name: str) -> Scores | None:
+def score_row(
+    outputs: Mapping[int, ItemOutputs], metric: SplitMetric, name: str
+) -> RowScores | None:
     """Return one row's scores; the arguments are those of `score_rows`."""
     return score_rows({"": outputs}, metric, name)[""]
 
@@ -143,14 +145,14 @@ def _score_runs(runs: Sequence[ItemOutputs], metric: SplitMetric, name: str) -> 
     return found
 
 
-def mean_of(scores: Scores) -> Mean:
+def mean_of(scores: RowScores) -> Mean:
     """Return the mean over seeds, with the interval over seeds and items."""
     value = mean(scores.values.tolist())
     assert value is not None
     return mean_over_both(value, scores)
 
 
-def bootstrapped(scores: Scores) -> _Floats:
+def bootstrapped(scores: RowScores) -> _Floats:
     """Return the mean over seeds in each sample of seeds and items, shape (RESAMPLES,)."""
     counts = draws(len(scores.seeds), "seeds").astype(np.float64)
     there = np.isfinite(scores.resampled)
@@ -164,7 +166,7 @@ def _interval(samples: _Floats) -> tuple[float, float]:
     return six_digits(low), six_digits(high)
 
 
-def mean_over_both(value: Mean, scores: Scores) -> Mean:
+def mean_over_both(value: Mean, scores: RowScores) -> Mean:
     """Return a row's mean with the interval over seeds and items in place of that over seeds."""
     samples = bootstrapped(scores)
     if not np.isfinite(samples).any():
@@ -173,7 +175,7 @@ def mean_over_both(value: Mean, scores: Scores) -> Mean:
     return value.model_copy(update={"low": low, "high": high})
 
 
-def gain(row: Scores, reference: Scores, over: str, sign: int) -> Gain | None:
+def gain(row: RowScores, reference: RowScores, over: str, sign: int) -> Gain | None:
     """Return what a row gains over a reference row; None where they share no seed.
 
     Args:
@@ -190,13 +192,13 @@ def gain(row: Scores, reference: Scores, over: str, sign: int) -> Gain | None:
     return Gain(over=over, value=value, low=low, high=high, n=len(gaps.seeds))
 
 
-def differences(first: Scores, second: Scores) -> Scores | None:
+def differences(first: RowScores, second: RowScores) -> RowScores | None:
     """Return first - second, over the seeds that both have; None where there are none."""
     shared = sorted(set(first.seeds) & set(second.seeds))
     if not shared:
         return None
     one, other = first.over(shared), second.over(shared)
-    return Scores(
+    return RowScores(
         one.seeds,
         one.values - other.values,
         one.resampled - other.resampled,
@@ -209,7 +211,7 @@ _LEAST = -600.0
 thousands of items, are further apart."""
 
 
-def p_value(first: Scores, second: Scores) -> float:
+def p_value(first: RowScores, second: RowScores) -> float:
     """Return the two-sided p-value of two rows' difference; NaN where it cannot be tested."""
     gaps = differences(first, second)
     if gaps is None or len(gaps.seeds) < FEWEST_SEEDS or not np.isfinite(gaps.values).all():
@@ -236,7 +238,7 @@ def p_value(first: Scores, second: Scores) -> float:
     return float(np.exp(_LEAST if beyond(_LEAST) < 0 else brentq(beyond, _LEAST, 0.0)))
 
 
-def p_by_item(rows: Sequence[Scores | None], sign: int) -> _Floats:
+def p_by_item(rows: Sequence[RowScores | None], sign: int) -> _Floats:
     """Return the p-values that `tiers` takes, of rows compared over seeds and items, shape (K, K).
 
     Args:

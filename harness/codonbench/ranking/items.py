@@ -25,7 +25,7 @@ from codonbench.protocols.controls import COMPOSITION, LABELS, STRAND, UNTRAINED
 from codonbench.ranking.by_item import ItemFigures, item_figures, table_items
 from codonbench.ranking.item_scores import (
     Gain,
-    Scores,
+    RowScores,
     bootstrapped,
     differences,
     gain,
@@ -51,7 +51,7 @@ PERMUTATIONS = 20
 CONTROL_LEVEL = 0.01
 """Of the test by which a control is above chance, and a row above its control."""
 
-WORDS_OF_FLAGS = {
+FLAG_TEXTS = {
     LABELS: "above chance with permuted labels: luck (one honest row in a hundred), or knowledge "
     "from elsewhere, such as the test set, pretraining or a built-in rule",
     UNTRAINED: "above chance untrained: luck (one honest row in a hundred), or knowledge from "
@@ -317,7 +317,7 @@ def compare(
     _check_fit(rows, scores, ranking, n_items)
     floor = _floor(rows, scores, ranking, rule, ruled)
     figures = _row_figures(rows, scores, ranking, floor)
-    scoring = _Asked(metric, ranking.metric, 1 if ranking.direction == "higher" else -1)
+    scoring = _Scoring(metric, ranking.metric, 1 if ranking.direction == "higher" else -1)
     clean = np.setdiff1d(np.arange(n_items), copied)
     n_clean = len(clean) if FEWEST_CLEAN <= len(clean) < n_items else None
     on_clean = {} if n_clean is None else _clean_figures(rows, outputs, clean, scoring)
@@ -361,7 +361,7 @@ def _by_item(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> ItemFigu
 
 def _ruled(
     rule: Rule, like: ItemOutputs, seeds: Sequence[int], metric: SplitMetric, name: str
-) -> Scores | None:
+) -> RowScores | None:
     """Return what a rule has, the same for each seed; None where runs were asked for other items.
 
     Args:
@@ -380,19 +380,19 @@ def _ruled(
     if once is None or not np.isfinite(once.values).all():
         return None
     n = len(seeds)
-    return Scores(tuple(seeds), once.values.repeat(n), once.resampled.repeat(n, 1), once.n_units)
+    return RowScores(tuple(seeds), once.values.repeat(n), once.resampled.repeat(n, 1), once.n_units)
 
 
-_Floor = tuple[str, Scores]
+_Floor = tuple[str, RowScores]
 """The best reference row or rule of the audit, by name."""
 
 
 def _floor(
     rows: Sequence[Runs],
-    scores: Mapping[str, Scores | None],
+    scores: Mapping[str, RowScores | None],
     ranking: Ranking,
     rule: Rule | None,
-    ruled: Scores | None,
+    ruled: RowScores | None,
 ) -> _Floor | None:
     """Return the best of a table's reference rows and of the rule.
 
@@ -436,7 +436,7 @@ def _inputs(
 
 
 def _check_fit(
-    rows: Sequence[Runs], scores: Mapping[str, Scores | None], ranking: Ranking, n_items: int
+    rows: Sequence[Runs], scores: Mapping[str, RowScores | None], ranking: Ranking, n_items: int
 ) -> None:
     """Raise StoreError where outputs do not give their record's score."""
     most = tolerance(ranking.metric, n_items, ranking)
@@ -458,7 +458,7 @@ def _check_fit(
 
 def _row_figures(
     rows: Sequence[Runs],
-    scores: Mapping[str, Scores | None],
+    scores: Mapping[str, RowScores | None],
     ranking: Ranking,
     floor: _Floor | None,
 ) -> dict[str, RowFigures]:
@@ -515,7 +515,7 @@ def twin_of(record: RunRecord, rows: Mapping[str, RunRecord]) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Scoring:
     """What rows are scored by.
 
     Attributes:
@@ -531,7 +531,7 @@ class _Asked:
     def held_against(
         self,
         control: str,
-        own: Scores,
+        own: RowScores,
         answers: Mapping[int, ItemOutputs],
         under: Mapping[int, ItemOutputs],
     ) -> ControlFigure | None:
@@ -557,12 +557,12 @@ class _Asked:
             )
         chance = self._chance(under, scores)
         above = self._better(scores, chance, CONTROL_LEVEL)
-        flag = WORDS_OF_FLAGS.get(control, "") if above else ""
+        flag = FLAG_TEXTS.get(control, "") if above else ""
         if control == COMPOSITION and above and self._better(own, scores, CONTROL_LEVEL):
             flag = ""
         return ControlFigure(mean=value, chance=six_digits(float(chance.values.mean())), flag=flag)
 
-    def _chance(self, under: Mapping[int, ItemOutputs], scores: Scores) -> Scores:
+    def _chance(self, under: Mapping[int, ItemOutputs], scores: RowScores) -> RowScores:
         """Return each seed's mean score, its answers permuted among the items."""
         values = []
         for seed in scores.seeds:
@@ -578,9 +578,9 @@ class _Asked:
                 ).tolist()
             values.append(np.mean(found))
         level = np.asarray(values)
-        return Scores(scores.seeds, level, np.tile(level, (RESAMPLES, 1)), scores.n_units)
+        return RowScores(scores.seeds, level, np.tile(level, (RESAMPLES, 1)), scores.n_units)
 
-    def _better(self, first: Scores, second: Scores, level: float) -> bool:
+    def _better(self, first: RowScores, second: RowScores, level: float) -> bool:
         """Return whether the first is told apart from the second, and better."""
         gaps = differences(first, second)
         if gaps is None or self.sign * gaps.values.mean() <= 0:
@@ -604,7 +604,7 @@ def _clean_figures(
     rows: Sequence[Runs],
     outputs: Mapping[str, Mapping[int, ItemOutputs]],
     clean: npt.NDArray[np.int64],
-    scoring: _Asked,
+    scoring: _Scoring,
 ) -> dict[str, CleanFigure]:
     """Return what rows have on some of the test items, and their ranks there."""
     kept = {

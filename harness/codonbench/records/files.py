@@ -27,7 +27,7 @@ from codonbench.errors import ConfigError, StoreError
 MAX_BYTES = 256 * 1024
 """Of a record's file: fifty times its usual size."""
 
-_MOST_SAID = MAX_BYTES // 2
+_MOST_STORED = MAX_BYTES // 2
 """Bytes of what a record holds before its run; its metrics and how it ended come later."""
 
 _UNREADABLE = "its record could not be read again:"
@@ -66,7 +66,7 @@ def as_text(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
 
 
-def insist_on_storable(owner: str, content: Mapping[str, Any]) -> None:
+def check_storable(owner: str, content: Mapping[str, Any]) -> None:
     """Make sure that a record with this content could be read again.
 
     Args:
@@ -78,8 +78,8 @@ def insist_on_storable(owner: str, content: Mapping[str, Any]) -> None:
     """
     try:
         text = as_text(content)
-        if len(text) > _MOST_SAID:
-            raise StoreError(f"takes {len(text):,} bytes; at most {_MOST_SAID:,} are stored")
+        if len(text) > _MOST_STORED:
+            raise StoreError(f"takes {len(text):,} bytes; at most {_MOST_STORED:,} are stored")
         json.dumps(decoded(text), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = ascii(error.object[error.start])

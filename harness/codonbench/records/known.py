@@ -154,12 +154,12 @@ class Known:
         with suppress(sqlite3.Error, OSError), closing(_opened(self._index)) as base:
             self._before = dict(base.execute("select name, seen from checked"))
         new = [name for name in names if name not in self._before]
-        self._elsewhere = _Elsewhere(folder, new if _cores() > 1 else ())
+        self._second = _SecondProcess(folder, new if _cores() > 1 else ())
 
     def is_checked(self, name: str, facts: os.stat_result) -> bool:
         """Return whether a file was found sound and has not changed since, or is being checked."""
         seen = identity(facts)
-        return self._before.get(name) == seen or self._elsewhere.takes(name, seen, facts.st_mtime)
+        return self._before.get(name) == seen or self._second.takes(name, seen, facts.st_mtime)
 
     def note(self, name: str, facts: os.stat_result) -> None:
         """Note that a file was found sound."""
@@ -175,7 +175,7 @@ class Known:
         From now on `is_checked` says so of none that it was given.
         """
         found = []
-        for name, seen, written, sound in self._elsewhere.finish():
+        for name, seen, written, sound in self._second.finish():
             if sound:
                 self._note(name, seen, written)
             else:
@@ -184,7 +184,7 @@ class Known:
 
     def close(self) -> None:
         """End what still checks files."""
-        self._elsewhere.close()
+        self._second.close()
 
     def save(self) -> None:
         """Keep what was noted for the next time; where that cannot be written, do without."""
@@ -197,7 +197,7 @@ class Known:
                 base.executemany("insert or replace into checked values (?, ?)", self._new.items())
 
 
-class _Elsewhere:
+class _SecondProcess:
     """Files that a second process checks; none where they are few, or it cannot be started.
 
     Args:
@@ -208,37 +208,37 @@ class _Elsewhere:
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self._names = names[: int(_SHARE * len(names))] if len(names) >= SHARED_OUT else ()
         self._process: subprocess.Popen[bytes] | None = None
-        self._asked, self._taken = set(self._names), dict[str, tuple[str, float]]()
-        self._said: IO[bytes] | None = None
+        self._shared, self._taken = set(self._names), dict[str, tuple[str, float]]()
+        self._output: IO[bytes] | None = None
         places = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
         with suppress(OSError), TemporaryFile() as names_file:
             if self._names:
-                self._said = TemporaryFile()  # noqa: SIM115 - as long as the process
+                self._output = TemporaryFile()  # noqa: SIM115 - as long as the process
                 names_file.write(json.dumps(self._names).encode())
                 names_file.seek(0)
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "codonbench.records.known", str(folder.resolve())],
                     stdin=names_file,
-                    stdout=self._said,
+                    stdout=self._output,
                     stderr=subprocess.DEVNULL,
                     env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))},
                 )
 
     def takes(self, name: str, seen: str, written: float) -> bool:
         """Return whether a file is among them; note as what it is read, and when it was written."""
-        if self._process is None or name not in self._asked:
+        if self._process is None or name not in self._shared:
             return False
         self._taken[name] = seen, written
         return True
 
     def finish(self) -> Iterator[tuple[str, str, float, bool]]:
         """Yield each that was read meanwhile, as `takes` has it, and whether it is sound so."""
-        if self._process is None or self._said is None:
+        if self._process is None or self._output is None:
             return
         self._process.wait()
         self._process = None
-        self._said.seek(0)
-        digests = dict(zip(self._names, self._said.read().decode().splitlines(), strict=False))
+        self._output.seek(0)
+        digests = dict(zip(self._names, self._output.read().decode().splitlines(), strict=False))
         for name, (seen, written) in self._taken.items():
             yield name, seen, written, digests.get(name) == seen
 
@@ -247,8 +247,8 @@ class _Elsewhere:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        if self._said is not None:
-            self._said.close()
+        if self._output is not None:
+            self._output.close()
 
 
 def _seen_sound(path: Path) -> str:

@@ -108,7 +108,7 @@ class Store:
             for folder in new:
                 rmtree(folder, ignore_errors=True)
 
-    def insist_on_folder(self) -> None:
+    def require_folder(self) -> None:
         """Make sure that there is such a folder, where nothing is to be written.
 
         Raises:

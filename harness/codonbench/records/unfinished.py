@@ -125,7 +125,7 @@ class Ledger:
             OSError: The folder cannot be made or written, or its file system has no locks.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        _insist_on_locks(folder)
+        _check_locks(folder)
         ledger = cls(folder)
         own = _lock(folder / f"{ledger._name}.lock")
         with ledger._one_at_a_time():
@@ -199,7 +199,7 @@ def _lock(path: Path, timeout: float = -1) -> FileLock:
     return FileLock(path, timeout, thread_local=False)
 
 
-def _insist_on_locks(folder: Path) -> None:
+def _check_locks(folder: Path) -> None:
     """Raise OSError where files of a folder cannot be locked.
 
     filelock would take any lock file that is there for one that is held, and wait for ever.

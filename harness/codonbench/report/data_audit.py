@@ -40,7 +40,7 @@ def table_rows(audit: DataAudit) -> list[tuple[str, ...]]:
             _text(finding.exact, share=finding.check in SHARES),
             _threshold(finding, 0),
             _threshold(finding, 1),
-            audit.said(finding),
+            audit.describe(finding),
         )
         for finding in audit.findings
     ]

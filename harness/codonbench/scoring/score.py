@@ -146,7 +146,7 @@ def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: R
         budget["track"] = run_spec.track
     return content_hash(
         {
-            "task": run_spec.asked,
+            "task": run_spec.task_key,
             "data": run_spec.data_checksum,
             "rules": PUBLIC_RULES if run_spec.is_salted else run_spec.rules,
             **budget,

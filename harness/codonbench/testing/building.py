@@ -15,7 +15,7 @@ from codonbench.testing.checks import Checks, Verdict, failed, misfit, passed, w
 from codonbench.testing.environment import generators, settings
 from codonbench.testing.subject import DEVICE, ModelSubject
 from codonbench.training.determinism import seeded_globals
-from codonbench.training.state import insist_on_parameters
+from codonbench.training.state import require_parameters
 
 CHECKS = Checks[ModelSubject]()
 """The first two apply to any plugin class, also without ``build``."""
@@ -70,7 +70,7 @@ def returns_a_module(subject: ModelSubject) -> Verdict:
     if not isinstance(module, torch.nn.Module):
         return failed(f"build returned {type(module).__name__}; expected a torch.nn.Module")
     if not isinstance(module, BatchLearner):
-        insist_on_parameters(module)
+        require_parameters(module)
     return passed()
 
 

@@ -230,7 +230,7 @@ def summary(findings: Iterable[CheckResult]) -> str:
     return f"{len(found)} checks: {', '.join(counts)}"
 
 
-def insist(findings: Iterable[CheckResult], whose: str) -> None:
+def raise_failures(findings: Iterable[CheckResult], whose: str) -> None:
     """Raise AssertionError with all failures, if there are any."""
     if wrong := _failures(findings):
         lines = [f"{whose}: {len(wrong)} of its checks failed"]

@@ -43,9 +43,9 @@ from codonbench.testing.checks import (
     Verdict,
     examine,
     failed,
-    insist,
     misfit,
     passed,
+    raise_failures,
     warning,
 )
 from codonbench.testing.environment import generators, moved, one_at_a_time
@@ -229,7 +229,7 @@ def check_metric(metric: str | Metric) -> None:
         metric = metrics[metric].metric
     name = getattr(metric, "name", type(metric).__name__)
     file = file_of(type(metric))
-    insist(examine(METRIC_CHECKS, MetricSubject(metric), file), f"metric {name!r}")
+    raise_failures(examine(METRIC_CHECKS, MetricSubject(metric), file), f"metric {name!r}")
 
 
 METRIC_CHECKS = Checks[MetricSubject]()

@@ -21,9 +21,9 @@ from codonbench.testing.checks import (
     Verdict,
     examine,
     failed,
-    insist,
     misfit,
     passed,
+    raise_failures,
     warning,
 )
 from codonbench.testing.environment import kept_settings, listening, one_at_a_time
@@ -68,7 +68,7 @@ def check_model(
             raise UnknownNameError(f"{whose} has no preset {preset!r}; it has {known}")
         values, whose = dict(cls.presets[preset]), f"{whose}, preset {preset!r}"
     config = configure(cls.Config, values, {}, whose)
-    insist(findings(subject_of(cls, config, find_task(task), data), hurry=True), whose)
+    raise_failures(findings(subject_of(cls, config, find_task(task), data), hurry=True), whose)
 
 
 def subject_of(

@@ -27,8 +27,8 @@ from codonbench.testing.checks import (
     Verdict,
     examine,
     failed,
-    insist,
     passed,
+    raise_failures,
     skipped,
     warning,
 )
@@ -78,7 +78,9 @@ def check_task(task: str | Task, data: str | None = None) -> None:
     """
     task = find_task(task)
     name = getattr(task, "name", type(task).__name__)
-    insist(examine(TASK_CHECKS, TaskSubject(task, data), file_of(type(task))), f"task {name!r}")
+    raise_failures(
+        examine(TASK_CHECKS, TaskSubject(task, data), file_of(type(task))), f"task {name!r}"
+    )
 
 
 TASK_CHECKS = Checks[TaskSubject]()

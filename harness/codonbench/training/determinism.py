@@ -201,7 +201,7 @@ def put_off_compiler() -> None:
     for name, known in answers.items():
         if name in sys.modules or (spec := find_spec(name)) is None:
             continue
-        sys.modules[name] = stand_in = _StandIn(name)
+        sys.modules[name] = stand_in = _LazyModule(name)
         vars(stand_in).update({**known, "__spec__": spec, "__file__": spec.origin})
         if spec.submodule_search_locations is not None:
             stand_in.__path__ = spec.submodule_search_locations
@@ -210,7 +210,7 @@ def put_off_compiler() -> None:
         setattr(sys.modules[parent], child, stand_in)
 
 
-class _StandIn(ModuleType):
+class _LazyModule(ModuleType):
     """What PyTorch asks of a module where nothing is compiled."""
 
     def __getattr__(self, name: str) -> Any:
@@ -221,7 +221,7 @@ class _StandIn(ModuleType):
 
 def _arrived(name: str) -> Any:
     """Import a module in place of its stand-in, if that is still there; return it."""
-    if isinstance(sys.modules.get(name), _StandIn):
+    if isinstance(sys.modules.get(name), _LazyModule):
         del sys.modules[name]
         if name == COMPILER:
             sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _Submodules)]
@@ -236,7 +236,7 @@ _left_alone: list[Callable[..., Any]] = []
 
 def _disable(function: Any = None, recursive: bool = True, **further: Any) -> Any:
     """Leave a function of PyTorch's own as it is, until there is a compiler to be told."""
-    if further != {"wrapping": False} or not isinstance(sys.modules.get(COMPILER), _StandIn):
+    if further != {"wrapping": False} or not isinstance(sys.modules.get(COMPILER), _LazyModule):
         return _arrived(COMPILER).disable(function, recursive, **further)
     _left_alone.append(function)
     return function

@@ -20,10 +20,10 @@ from codonbench.contracts import (
 from codonbench.contracts.run_record import FITTED
 from codonbench.data.encodings import encode_all
 from codonbench.errors import PluginError
-from codonbench.protocols.referee import Evaluation, Shown
+from codonbench.protocols.referee import Evaluation, RunOutputs
 from codonbench.training.determinism import hash_weights, seeded_globals
-from codonbench.training.loop import Referees, insist_on_real
-from codonbench.training.request import TrainRequest, TrainResult, last_words
+from codonbench.training.loop import Referees, check_real
+from codonbench.training.request import TrainRequest, TrainResult, errors_noted
 
 
 def fit_runs(
@@ -52,7 +52,7 @@ def fit_runs(
     for request in requests:
         result = TrainResult(engine=FITTED)
         referees.begin(request.run)
-        with seeded_globals(request.chance), last_words(model, result, view=request.view):
+        with seeded_globals(request.chance), errors_noted(model, result, view=request.view):
             fit(model(config), request, referees, result)
         yield request.run, result
         if result.status == "interrupted":
@@ -66,7 +66,7 @@ def fit_estimator(
     encoding = estimator.encoding
     estimator.check_task(request.view)
     encode_all(encoding, request.view, request.items, np.zeros(0, dtype=np.int64))  # is it offered?
-    [answer] = referees.answer([Shown(request.run, 0, None)])
+    [answer] = referees.answer([RunOutputs(request.run, 0, None)])
     due, index = answer.evaluation, answer.index
     assert due is not None
     index = index[: due.position]
@@ -85,7 +85,7 @@ def fit_estimator(
         started = time.perf_counter()
         outputs = _outputs(estimator, request, due)
         result.evaluate_seconds += time.perf_counter() - started
-        [answer] = referees.answer([Shown(request.run, due.position, outputs)])
+        [answer] = referees.answer([RunOutputs(request.run, due.position, outputs)])
         due = answer.evaluation
     result.over = True
 
@@ -106,7 +106,7 @@ def _outputs(estimator: Estimator, request: TrainRequest, due: Evaluation) -> Ou
     expected = (len(index), n_outputs)
     if outputs.shape != expected:
         raise PluginError(f"predict() gives outputs {outputs.shape}, expected {expected}")
-    insist_on_real(outputs, "predict()")
+    check_real(outputs, "predict()")
     return np.array(outputs, dtype=np.float32)
 
 
@@ -125,5 +125,5 @@ def _effects(estimator: Estimator, request: TrainRequest, index: npt.NDArray[np.
     effects: npt.NDArray[Any] = np.asarray(estimator.score_variants(*pair))
     if effects.shape != (len(index),):
         raise PluginError(f"score_variants() gives {effects.shape}, expected ({len(index)},)")
-    insist_on_real(effects, "score_variants()")
+    check_real(effects, "score_variants()")
     return np.repeat(effects[:, None].astype(np.float32), view.n_outputs, axis=1)

@@ -26,7 +26,7 @@ from torch import Tensor
 from codonbench.contracts import AuxiliaryLearner, BatchLearner, ClassWeights, Outputs
 from codonbench.data.stream import Batch, BatchClock
 from codonbench.errors import ConfigError, PluginError
-from codonbench.protocols.referee import Evaluation, Instructions, Shown
+from codonbench.protocols.referee import Evaluation, Instructions, RunOutputs
 from codonbench.training.outside_state import changed, outside_state
 from codonbench.training.state import State, TrainState, can_be_cut, cut, whole_state
 
@@ -37,7 +37,7 @@ class Referees(Protocol):
     def begin(self, run: int) -> None:
         """Note that a run begins."""
 
-    def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
+    def answer(self, shown: Sequence[RunOutputs]) -> list[Instructions]:
         """Take in what some runs show; tell each how to go on."""
 
     def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
@@ -141,7 +141,7 @@ def ask(feeds: Sequence[Feed], outputs: Sequence[Outputs] | None = None) -> None
     if not feeds:
         return
     shown = [
-        Shown(feed.run, feed.position, None if outputs is None else outputs[i])
+        RunOutputs(feed.run, feed.position, None if outputs is None else outputs[i])
         for i, feed in enumerate(feeds)
     ]
     for feed, instructions in zip(feeds, feeds[0].referees.answer(shown), strict=True):
@@ -510,11 +510,11 @@ def _outputs(state: TrainState, items: Tensor) -> Tensor:
     expected = (len(items), state.view.n_outputs)
     if given != expected:
         raise PluginError(f"the module gives outputs {given}, expected {expected}")
-    insist_on_real(outputs, "the module")
+    check_real(outputs, "the module")
     return torch.as_tensor(outputs).detach()
 
 
-def insist_on_real(outputs: Tensor | npt.NDArray[Any], giver: str) -> None:
+def check_real(outputs: Tensor | npt.NDArray[Any], giver: str) -> None:
     """Raise PluginError where outputs are complex: as float32 they would be halved.
 
     Args:

@@ -35,10 +35,10 @@ from codonbench.contracts.run_spec import canonical_json
 from codonbench.data.encodings import make_encoder
 from codonbench.errors import ConfigError, PluginError
 from codonbench.protocols.linear_probe import PENALTIES
-from codonbench.protocols.referee import Shown
+from codonbench.protocols.referee import RunOutputs
 from codonbench.records.files import cache_folder
 from codonbench.training.determinism import hash_weights
-from codonbench.training.loop import Referees, insist_on_real
+from codonbench.training.loop import Referees, check_real
 from codonbench.training.request import TrainRequest, TrainResult
 from codonbench.training.state import about
 
@@ -74,7 +74,7 @@ def fit_probe(
     mean, deviation = _standard(embedding, request.trained)
     columns = np.asarray((embedding - mean) / deviation, dtype=np.float32)
     known = columns[request.trained], request.targets[request.trained]
-    [answer] = referees.answer([Shown(request.run, 0, None)])
+    [answer] = referees.answer([RunOutputs(request.run, 0, None)])
     head = best = None
     while (due := answer.evaluation) is not None:
         if due.of_selected:
@@ -86,7 +86,7 @@ def fit_probe(
         started = time.perf_counter()
         outputs = head.outputs(columns[request.evaluated[due.split]])
         result.evaluate_seconds += time.perf_counter() - started
-        [answer] = referees.answer([Shown(request.run, due.position, outputs)])
+        [answer] = referees.answer([RunOutputs(request.run, due.position, outputs)])
         result.position = due.position
         best = head if answer.keep else best
     if best is not None:
@@ -123,7 +123,7 @@ def embed(
         part = module.embed(encode(index))
         if part.ndim != 2 or len(part) != len(index):
             raise PluginError(f"embed() gives {tuple(part.shape)}, expected ({len(index)}, D)")
-        insist_on_real(part, "embed()")
+        check_real(part, "embed()")
         parts.append(part.to("cpu", torch.float32).numpy())
     whole: Embedding = np.concatenate(parts)
     reported = about(module)

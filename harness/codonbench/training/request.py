@@ -175,7 +175,7 @@ class TrainResult:
 
 
 @contextmanager
-def last_words(
+def errors_noted(
     plugin: type[ModelBase], *results: TrainResult, view: TaskView | None = None
 ) -> Iterator[None]:
     """Turn Ctrl-C and a plugin's exception into the status of the results they end.
@@ -199,7 +199,7 @@ def last_words(
         where = place(error.__traceback__, file_of(plugin), maker_of(plugin))
         details = "".join(traceback.format_exception(error)).encode("utf-8", errors="replace")
         whose = f"model {plugin.info.name!r}: " if isinstance(error, PluginError) else ""
-        message = f"{type(error).__name__}: {whose}{said_by(error)}"
+        message = f"{type(error).__name__}: {whose}{error_text(error)}"
         words = storable(f"{message}{where}{_lengths(error, view)}{remedy(message)}")
         _end(results, "error", words, details.decode("utf-8")[-MOST_DETAILS:])
 
@@ -214,7 +214,7 @@ def _lengths(error: BaseException, view: TaskView | None) -> str:
     return f"; sequences have {span}, and a batch is padded to its longest"
 
 
-def said_by(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return an exception's message, though a plugin's own ``__str__`` may fail."""
     try:
         return str(error)

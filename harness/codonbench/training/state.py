@@ -121,7 +121,7 @@ class TrainState:
     lengths: IntArray | None = None
 
 
-def insist_on_parameters(module: torch.nn.Module) -> None:
+def require_parameters(module: torch.nn.Module) -> None:
     """Raise PluginError where a module to be trained has no parameter, or not those of its layers.
 
     PyTorch finds no layers in a plain list: they are neither trained, moved nor saved. What shares
@@ -189,7 +189,7 @@ def make_state(
     if scores_variants:
         module = VariantScores(module, view, plugin.encoding)
     elif trained and not isinstance(module, BatchLearner):
-        insist_on_parameters(module)
+        require_parameters(module)
         optimizer = plugin.configure_optimizer(module)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise PluginError(

@@ -28,7 +28,7 @@ from codonbench.execution.run import Tried
 from codonbench.protocols.trial import Look
 
 
-class Heard:
+class TimedLook:
     """A `Look` that also measures time.
 
     Args:
@@ -103,7 +103,7 @@ class ClusterTrials:
         for lost in range(TRIES):
             if self._over.is_set():
                 break
-            key, listener = uuid.uuid4().hex, Heard(look)
+            key, listener = uuid.uuid4().hex, TimedLook(look)
             submitted = self.cluster.submit_trial(order, place, data, self.orders.files, key)
             try:
                 made = self.cluster.attend(submitted, key, listener, self._over.is_set)

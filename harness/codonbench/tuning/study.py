@@ -49,7 +49,7 @@ _RETRIES = 3
 _ENDED = ("COMPLETE", "PRUNED")
 
 
-def insist_on_own_seeds(seeds: tuple[int, ...]) -> None:
+def check_tuning_seeds(seeds: tuple[int, ...]) -> None:
     """Refuse the seeds of official rows, whose test items must not influence tuning.
 
     Raises:
@@ -85,7 +85,7 @@ class Study:
 
     Args:
         path: The file; created if missing.
-        asked: The request.
+        study_request: The request.
         prepare: Returns the job of a run request.
         attempt: Runs a trial.
 
@@ -105,8 +105,8 @@ class Study:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        insist_on_own_seeds(study_request.request.seeds)
-        self.asked, self._prepare, self._try = study_request, prepare, attempt
+        check_tuning_seeds(study_request.request.seeds)
+        self.study_request, self._prepare, self._try = study_request, prepare, attempt
         self._lock = threading.Lock()
         self._shares: dict[int, float] = {}
         self._on_look: Callable[[], None] = lambda: None
@@ -195,10 +195,10 @@ class Study:
         def told(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             with self._lock:
                 on_trial()
-            if len(self.finished()) >= self.asked.trials:
+            if len(self.finished()) >= self.study_request.trials:
                 study.stop()
 
-        while not failed and (left := self.asked.trials - len(self.finished())) > 0:
+        while not failed and (left := self.study_request.trials - len(self.finished())) > 0:
             try:
                 self._study.optimize(
                     objective, n_trials=left, n_jobs=min(at_once, left), callbacks=[told]
@@ -220,12 +220,12 @@ class Study:
 
         values = {
             name: _suggest(trial, name, drawn, whole=self._fields[name].kind == "whole")
-            for name, drawn in self.asked.space.items()
+            for name, drawn in self.study_request.space.items()
         }
-        overrides = dict(self.asked.request.overrides) | {
+        overrides = dict(self.study_request.request.overrides) | {
             name: json.dumps(value) for name, value in values.items()
         }
-        request = self.asked.request.model_copy(update={"overrides": overrides})
+        request = self.study_request.request.model_copy(update={"overrides": overrides})
         try:
             with self._lock:  # plugins and data are loaded by one thread at a time
                 job = self._prepare(request)
@@ -304,7 +304,7 @@ class Study:
         best = self._study.best_trial
         values = {name: _rounded(value) for name, value in best.params.items()}
         fixed = self.job.config.model_dump(mode="json")
-        config = {name: fixed[name] for name in self.asked.request.overrides} | values
+        config = {name: fixed[name] for name in self.study_request.request.overrides} | values
         trials, begun, run_spec = self.finished(), self._begun(), self.job.run_specs[0]
         seconds = sum(map(_seconds, begun)) * self._cores()
         return config, Tuning(
@@ -314,7 +314,7 @@ class Study:
             trials=len(trials),
             pruned=len(trials) - len(found),
             unfinished=sum(trial.state.name not in _ENDED for trial in begun),
-            seeds=self.asked.request.seeds,
+            seeds=self.study_request.request.seeds,
             device=run_spec.device,
             seconds=round(seconds, 1),
             metric=self.metric,
@@ -322,7 +322,9 @@ class Study:
             median=_digits(statistics.median(found)),
             incumbents=tuple(self._incumbents()),
             study=content_hash(self._facts)[:16],
-            space=tuple(f"{field}={as_text(drawn)}" for field, drawn in self.asked.space.items()),
+            space=tuple(
+                f"{field}={as_text(drawn)}" for field, drawn in self.study_request.space.items()
+            ),
             tests_unseen="test" in self.job.dataset.splits,
         )
 
@@ -434,13 +436,13 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
     import optuna
     from sqlalchemy.pool import NullPool
 
-    class Told(optuna.storages.RDBStorage):
+    class ReportingStorage(optuna.storages.RDBStorage):
         def record_heartbeat(self, trial_id: int) -> None:
             super().record_heartbeat(trial_id)
             begun = self.get_trial(trial_id).datetime_start
             self.set_trial_user_attr(trial_id, "alive", _age(begun))
 
-    return Told(
+    return ReportingStorage(
         f"sqlite:///{path.absolute()}",
         # Without a pool, whose connections are closed only by the garbage collector.
         engine_kwargs={"connect_args": {"timeout": 60}, "poolclass": NullPool},

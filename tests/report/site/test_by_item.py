@@ -13,7 +13,7 @@ from codonbench.contracts import Column, Ranking
 from codonbench.ranking.by_item import TableItems, item_figures, row_items, table_items
 from codonbench.records.test_outputs import ItemOutputs, hash_items
 from codonbench.report.item_facts import ItemFacts
-from codonbench.report.site.by_item import answers, questions, untold
+from codonbench.report.site.by_item import answers, missing_parts, questions
 from codonbench.report.site.scripts import Packed, pack, unpack
 from codonbench_metrics.classification import Accuracy
 from codonbench_metrics.quantities import Pearson
@@ -220,7 +220,7 @@ def test_why_there_is_no_score_by_a_fact_is_said(facts, fact, why):
     n = facts.items if facts and facts.items > 30 else 200
     run = outputs(CLASSES, odds(*[0.9] * n), np.arange(n) % 2)
     own = table_items({"r": [RUN]}, {"run": run}, facts.values() if facts else {})
-    found = untold(SCORE, own, facts, own.parts, answered=True)
+    found = missing_parts(SCORE, own, facts, own.parts, answered=True)
     assert found[fact].startswith(why)
     assert found.keys() == {"length", "GC", "likeness"} - own.parts.keys()
 
@@ -240,20 +240,20 @@ def test_parts_hold_all_items_and_few_copies_of_training_items_are_among_them():
 
 def test_why_nothing_is_known_of_test_items_is_said():
     facts = items_of(200)
-    assert set(untold(SCORE, None, facts, (), answered=False).values()) == {
+    assert set(missing_parts(SCORE, None, facts, (), answered=False).values()) == {
         "no test outputs are available"
     }
-    assert set(untold(SCORE, None, facts, (), answered=True).values()) == {
+    assert set(missing_parts(SCORE, None, facts, (), answered=True).values()) == {
         "the targets of the test items may not be published"
     }
     pairs = Column(metric="pairs", title="pairs", scale="position")
     ranking = Ranking(metric="pairs", direction="lower", columns=(pairs,))
-    found = untold(ranking, None, None, (), answered=False)
+    found = missing_parts(ranking, None, None, (), answered=False)
     assert set(found.values()) == {
         "rows are ranked by how many training pairs they needed, not on a test split"
     }
     run = replace(outputs(QUANTITIES, np.ones((200, 2)), np.ones((200, 2))), targets=None)
     own = table_items({"r": [RUN]}, {"run": run}, facts.values())
-    assert untold(SCORE, own, facts, (), answered=True)["GC"] == (
+    assert missing_parts(SCORE, own, facts, (), answered=True)["GC"] == (
         "it was not computed where the data are available"
     )

@@ -97,7 +97,7 @@ def about_task(table: Table, task: Task | None, known: PageSources, *, folded: b
         if facts
         else "the items of these data have not been described",
         audit=shown(audit.line, 400) if audit else "",
-        findings=tuple((f.check, f.grade, shown(audit.said(f), 400)) for f in findings)
+        findings=tuple((f.check, f.grade, shown(audit.describe(f), 400)) for f in findings)
         if audit
         else (),
         best_rule=table.best_rule,

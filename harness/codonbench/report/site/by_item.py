@@ -102,7 +102,7 @@ class Questions(Frozen):
     facts: dict[str, Packed] = Field(default_factory=dict)
 
 
-def untold(
+def missing_parts(
     ranking: Ranking,
     table: TableItems | None,
     facts: ItemFacts | None,

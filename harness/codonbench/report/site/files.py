@@ -226,7 +226,7 @@ def out_of_date(stale: Iterable[PurePosixPath]) -> list[PurePosixPath]:
     return [path for path in stale if path.parts[0] == _KEPT]
 
 
-def insist_on_ours(folder: Path, stale: Iterable[PurePosixPath], wanted: Files) -> None:
+def check_written_here(folder: Path, stale: Iterable[PurePosixPath], wanted: Files) -> None:
     """Make sure that nothing of somebody else's is in the way, before anything is written.
 
     Args:

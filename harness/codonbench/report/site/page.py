@@ -35,8 +35,8 @@ from codonbench.report.site.by_item import (
     Questions,
     RowAnswers,
     answers,
+    missing_parts,
     questions,
-    untold,
 )
 from codonbench.report.site.figures import Records, row_id
 from codonbench.report.site.scripts import shown, shown_facts
@@ -511,7 +511,7 @@ def build_table(
         kind="" if items is None else items.kind,
         names=() if items is None else tuple(map(shown, _names(items))),
         parts=_parts(table, items),
-        untold=untold(ranking, items, facts, parts, answered=answered),
+        untold=missing_parts(ranking, items, facts, parts, answered=answered),
         compared=items is not None,
         withheld=items is not None and not items.right,
         n_rest=len(rest),
