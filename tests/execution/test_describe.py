@@ -53,7 +53,7 @@ def ask():
 
 def described(file, ask):
     registry = discover([], Selection(trusted=()), [file])
-    (stranger,) = registry.untrusted
+    (stranger,) = registry.undescribed
     describe(registry, [stranger], ask)
     return registry
 
@@ -63,7 +63,7 @@ def test_what_a_file_registers_is_told_and_nothing_is_imported_here(file, ask):
     for name in [n for n in sys.modules if "asked_about" in n]:
         del sys.modules[name]
     registry = described(file, ask)
-    assert (registry.failures, registry.untrusted) == ([], [])
+    assert (registry.failures, registry.undescribed) == ([], [])
     entry = registry.model("three")
     assert entry.cls.info == imported.cls.info
     assert entry.origin == imported.origin

@@ -168,7 +168,7 @@ class Fitted(codonbench.Estimator):
 def test_a_plugin_that_is_asked_what_it_is_finds_numpy_and_its_contract_and_no_pytorch(tmp_path):
     (tmp_path / "knows.py").write_text(KNOWS)
     registry = discover([], Selection(trusted=()), [tmp_path / "knows.py"])
-    describe(registry, list(registry.untrusted), ask_new_worker)
+    describe(registry, list(registry.undescribed), ask_new_worker)
     assert registry.model("fitted").cls.info.summary == "Needs no PyTorch"
     found = set((tmp_path / "knows.loaded").read_text().split())
     contract = {"codonbench", "codonbench_file_knows", "numpy", "pydantic", "pluggy"}

@@ -177,7 +177,7 @@ def survey_plugins(
     # What a plugin prints on loading is no result.
     with redirect_stdout(sys.stderr), _slow_ones_named() as begun:
         registry = discover(None, selection(trusted), files or (), folders or (), begun)
-        untrusted = [each for each in registry.untrusted if installed or each.is_one_file]
+        untrusted = [each for each in registry.undescribed if installed or each.is_one_file]
         if untrusted:
             from codonbench.execution.describe import ask_new_worker, describe
 

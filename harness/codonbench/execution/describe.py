@@ -66,15 +66,15 @@ def describe(registry: Registry, wanted: Iterable[Candidate], ask: AskPlugin) ->
     """Enter what plugins that are not trusted register; note their failures and do not raise them.
 
     Args:
-        registry: Where to enter it; the plugins are removed from its `untrusted`.
+        registry: Where to enter it; the plugins are removed from its `undescribed`.
         wanted: Which of these.
         ask: Puts questions to them.
     """
-    ordered = sorted(wanted, key=lambda candidate: registry.untrusted.index(candidate))
+    ordered = sorted(wanted, key=lambda candidate: registry.undescribed.index(candidate))
     for owner, group in groupby(ordered, key=lambda candidate: candidate.owner):
         candidates = tuple(group)
         for candidate in candidates:
-            registry.untrusted.remove(candidate)
+            registry.undescribed.remove(candidate)
         registry.described[owner] = candidates
         begun = partial(registry.begin, candidates[0])
         try:

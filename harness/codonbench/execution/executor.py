@@ -222,10 +222,10 @@ class Executor:
         if self._pool is not None and request.device != "cpu" and nvidia_is_visible():
             note_facts(self._pool_for(request.threads, gpu=True).facts())
         registry = self.registry
-        if request.model not in registry.models and registry.untrusted:
+        if request.model not in registry.models and registry.undescribed:
             from codonbench.execution.describe import describe
 
-            describe(registry, list(registry.untrusted), self._ask)
+            describe(registry, list(registry.undescribed), self._ask)
         entry = registry.models.get(request.model)
         if entry is None or entry.untrusted is None:
             return
@@ -464,10 +464,10 @@ def load_plugins(
     trusted: Iterable[str] = (),
     off: Iterable[str] = (),
 ) -> Registry:
-    """Load plugins, and ask about those of strangers' files; warn of what does not load."""
+    """Load plugins, and ask workers about untrusted files; warn of what does not load."""
     wanted = selection_from_environment(off, (*trusted, *named))
     registry = discovery.discover(None, wanted, files, folders)
-    untrusted = [candidate for candidate in registry.untrusted if candidate.is_one_file]
+    untrusted = [candidate for candidate in registry.undescribed if candidate.is_one_file]
     if untrusted:
         from codonbench.execution.describe import ask_new_worker, describe
 

@@ -70,7 +70,7 @@ def discover(
 ) -> Registry:
     """Return the registry of all that was found, failures and clashes noted in it, not raised.
 
-    Plugins that the selection does not trust are noted in it as strangers, and not imported.
+    Plugins that the selection does not trust are noted in it as `undescribed`, and not imported.
 
     Args:
         points: Entry points to load; those of the group ``codonbench`` by default.
@@ -98,8 +98,8 @@ def discover(
             continue
         if wanted.trusts(candidate):
             seen += _load_point(registry, point, candidate, wanted)
-        elif candidate not in registry.untrusted:
-            registry.untrusted.append(candidate)
+        elif candidate not in registry.undescribed:
+            registry.undescribed.append(candidate)
     for folder in folders:
         if not any(_files_in([folder])):
             registry.remarks.append(f"--plugins-dir {folder} holds no file like mymodel.py")
@@ -111,8 +111,8 @@ def discover(
             continue
         if wanted.trusts(candidate):
             _load_file(registry, candidate)
-        elif candidate not in registry.untrusted:
-            registry.untrusted.append(candidate)
+        elif candidate not in registry.undescribed:
+            registry.undescribed.append(candidate)
     for slip in wanted.names_nothing(seen):
         registry.remarks.append(f"{slip} fits no plugin; 'bench plugins' shows what there is")
     return registry

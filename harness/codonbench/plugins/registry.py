@@ -164,7 +164,7 @@ class Registry:
     Attributes:
         models, tasks, metrics, protocols, encodings: Entries by name.
         waiting: Modules of packages that say what they register, until it is asked for.
-        strangers: Untrusted plugins: this process does not import them, and has to ask another
+        undescribed: Untrusted plugins: this process does not import them, and has to ask another
             process what they register.
         described: Those that have said what they register, by owner.
         refused: What those register that would run in this process.
@@ -182,7 +182,7 @@ class Registry:
     ) -> None:
         self._begun = begun
         self.selection = selection or Selection()
-        self.untrusted: list[Candidate] = []
+        self.undescribed: list[Candidate] = []
         self.described: dict[str, tuple[Candidate, ...]] = {}
         self.refused: list[Refused] = []
         self.waiting: list[WaitingModule] = []
@@ -489,7 +489,7 @@ class Registry:
     @property
     def untrusted(self) -> str:
         """Whose plugins were not loaded, as nobody trusts them, to end a sentence; or nothing."""
-        names = sorted({c.distribution or c.module for c in self.untrusted})
+        names = sorted({c.distribution or c.module for c in self.undescribed})
         if not names:
             return ""
         return f"; not loaded, as nobody trusts them: --trust {' --trust '.join(names)}"
