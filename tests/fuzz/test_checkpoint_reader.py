@@ -110,7 +110,7 @@ def test_what_is_written_reads_back_equal(fuzz, kept, run_spec):
         assert again.outputs.tobytes() == progress.outputs.tobytes()
         assert (again.seconds, again.state.read_bytes()) == (progress.seconds, state)
         assert again.resumed == progress.resumed
-        goes_on = f"seed 0 goes on from {again.position:,} pairs"
+        goes_on = f"seed 0 goes on from position {again.position:,}"
         assert said == [goes_on] if again.position else "begins anew" in said[0]
         said.clear()
 

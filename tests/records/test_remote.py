@@ -48,7 +48,7 @@ def test_another_machine_goes_on_from_what_was_put_there(address, tmp_path, run_
     assert found.state.read_bytes() == b"weights"
     assert found.state.is_relative_to(tmp_path / "other")
     np.testing.assert_array_equal(found.pairs, PROGRESS.pairs)
-    assert said == [f"seed {run_spec.seed} goes on from 640 pairs"]
+    assert said == [f"seed {run_spec.seed} goes on from position 640"]
 
 
 def test_the_latest_takes_the_place_of_the_one_before_and_goes_with_the_run(

@@ -81,7 +81,7 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     if len(record.resumed) > _MOST_TIMES:
         yield "resumed", f"has {len(record.resumed):,} entries; no run is taken up so often"
     elif any(not 0 <= position <= record.pairs for position in record.resumed):
-        yield "resumed", f"is {list(record.resumed)}; the run ended at {record.pairs:,} pairs"
+        yield "resumed", f"is {list(record.resumed)}; the run ended at {record.pairs:,}"
     yield from _timings(record)
     yield from _tuning(record)
     if task is not None:
@@ -102,7 +102,7 @@ def _timings(record: RunRecord) -> Iterator[Remark]:
     if unlike > _ROUNDING * max(1.0, together):
         yield "timings.total", f"is {total} s, but its parts come to {together} s"
     elif total * _FASTEST <= record.pairs and record.weights_sha256 is not None:
-        yield "timings.total", f"is {total:g} s, too few to train on {record.pairs:,} pairs"
+        yield "timings.total", f"is {total:g} s, too few to train on {record.pairs:,} items"
 
 
 def _tuning(record: RunRecord) -> Iterator[Remark]:
@@ -210,7 +210,7 @@ _OFFICIAL: tuple[tuple[str, Callable[[RunRecord], object], str], ...] = (
     (
         "run_spec.budget_seconds",
         lambda record: record.run_spec.budget_seconds is not None,
-        "is set; official rows count pairs, so that they repeat",
+        "is set; official rows have no time limit, so that they repeat",
     ),
     (
         "tuning",

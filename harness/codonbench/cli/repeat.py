@@ -29,6 +29,7 @@ from codonbench.execution.executor import Executor
 from codonbench.plugins.registry import Registry
 from codonbench.records.files import cache_folder, printable
 from codonbench.records.store import Store
+from codonbench.scoring.score import task_of
 
 SandboxOption = Annotated[
     bool,
@@ -199,7 +200,9 @@ def _compare(
             executor.get_ready(request, f"record {record.name}, as its model is now")
             executor.registry.model(record.model)
         seconds = record.timings.total
-        typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
+        task = task_of(record, executor.registry.known_tasks)
+        pairs = f"{record.pairs:,} {'examples' if task is None else task.counted_in}"
+        typer.echo(f"{record.name}: {pairs}, took {seconds:.0f} s", err=True)
         train = executor.train_as(record)
         repetition = repeat(record, executor.registry, cache_folder(), data, train, followed)
         row = [peer for peer in peers if same_row(peer, record)]

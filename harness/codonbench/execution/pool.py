@@ -507,7 +507,7 @@ class RunGroup:
             ):
                 continue
             at = 0 if self._group is None else self._group.referees[run].position
-            where = f"at {at:,} pairs"
+            where = f"at {at:,} {self._job.task.counted_in}"
             if self._stop_time is not None:
                 result = TrainResult(status="interrupted")
             elif self._overdue is not None:

@@ -344,7 +344,7 @@ class Checkpoints:
         if not whole:
             self._set_aside(path, f"has lost its state, {state.name}, or that is damaged")
             return None
-        goes_on = f"goes on from {progress.position:,} pairs"
+        goes_on = f"goes on from position {progress.position:,}"
         anew = "begins anew: what its model holds could not be kept"
         self._say(f"seed {run_spec.seed} {goes_on if progress.position else anew}")
         return replace(progress, state=state)
