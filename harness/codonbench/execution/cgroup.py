@@ -24,11 +24,11 @@ _numbers = count()
 
 
 class Group:
-    """A control group that is about to hold a sandbox.
+    """A control group for a sandbox.
 
     Args:
-        within: The folder of the group in which to make it.
-        memory: Bytes that all in it may use together.
+        within: Folder of the parent group.
+        memory: Bytes for all its processes together.
 
     Raises:
         OSError: It cannot be made.

@@ -65,7 +65,7 @@ _AHEAD = 2  # runs on the cluster or at hand for each that there is room for
 
 
 class Resources(Needs):
-    """``--resources FIELD=VALUE``: what a run takes, where that is not as its model says."""
+    """``--resources FIELD=VALUE``: resources of a run, in place of those its model declares."""
 
     accelerator: str | None = Field(default=None, description="the kind of GPU, as Ray calls it")
 
@@ -86,10 +86,10 @@ class Place:
 
     @classmethod
     def of(cls, needs: Needs, given: Resources, run_spec: RunSpec, accelerator: str = "") -> Self:
-        """Return what a run takes: as is asked, else as its model says.
+        """Return the resources of a run: as given, else as its model declares.
 
         Raises:
-            ConfigError: A GPU is asked for, and the run is made without one.
+            ConfigError: A GPU is requested for a run on a CPU.
         """
         on_gpu = run_spec.device == "cuda"
         if not on_gpu and (given.gpus or given.accelerator):
@@ -251,7 +251,7 @@ class Cluster:
         """Return the device to run on.
 
         Raises:
-            ConfigError: ``cuda`` was asked for and no node has a GPU.
+            ConfigError: ``cuda`` is requested and no node has a GPU.
         """
         there = any(node.get("GPU") for node in self.nodes())
         if requested == "cuda" and not there:
@@ -273,13 +273,13 @@ class Cluster:
         return task.remote(order.model_dump_json(), data, files, self._between(), key)
 
     def attend(self, submitted: Any, key: str, look: Look, stopped: Callable[[], bool]) -> Tried:
-        """Answer what a trial asks until it is done; return what came of it.
+        """Answer the looks of a trial until it ends; return its result.
 
         Args:
-            submitted: What stands for it.
-            key: What it asks by.
-            look: Answers.
-            stopped: Whether it is to stop and tell what it has.
+            submitted: Ray's reference of the submitted trial.
+            key: Key of the trial's looks.
+            look: Called with each look; returns the answer.
+            stopped: Returns whether the trial must stop and return what it has.
 
         Raises:
             NodeLostError: Its node, or the process there, is gone.
@@ -299,7 +299,7 @@ class Cluster:
                 return Tried(None, 0.0, "interrupted") if made is None else Tried(*made)
 
     def news(self) -> dict[str, float]:
-        """Return how far runs have come that were heard of since, by run id; waits for nothing."""
+        """Return the spent shares that runs have reported since, by run id, without waiting."""
         if self._news is None and time.monotonic() - self._requested_at >= _REPORT_EVERY:
             self._requested_at, self._news = time.monotonic(), self._between().take_shares.remote()
         if self._news is None or not self._ray.wait([self._news], timeout=0)[0]:
@@ -326,7 +326,7 @@ class Cluster:
         return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=True)}
 
     def wait(self, submitted: Sequence[Any], seconds: float) -> list[Any]:
-        """Return those that are done, after so many seconds at most."""
+        """Return the runs that are done, after at most so many seconds."""
         many = min(len(submitted), 100)
         done, _ = self._ray.wait(list(submitted), num_returns=1, timeout=seconds)
         more, _ = self._ray.wait(list(submitted), num_returns=many, timeout=0)
@@ -342,7 +342,7 @@ class Cluster:
         return None if made is None else Made(*made)
 
     def _come(self, submitted: Any) -> Sequence[Any] | None:
-        """Return what a task that is done returned; None where it was stopped."""
+        """Return the result of a Ray task that is done; None if it was stopped."""
         gone = self._ray.exceptions
         try:
             found: Sequence[Any] = self._ray.get(submitted)
@@ -357,7 +357,7 @@ class Cluster:
             raise NodeLostError(_first_line(error)) from error
 
     def stop(self, submitted: Any) -> None:
-        """Have a run tell what it has so far; one that waits is not begun."""
+        """Stop a run, which returns what it has; a waiting one is not begun."""
         with suppress(Exception):
             self._ray.cancel(submitted)
 
@@ -376,14 +376,14 @@ _here: list[Node] = []
 
 
 def _node() -> Node:
-    """Return what this process of a node keeps from one run to the next."""
+    """Return the state that this process of a node keeps between runs."""
     if not _here:
         _here.append(Node())
     return _here[0]
 
 
 def _serve(order: str, data: Packed, files: Packed, between: Any) -> tuple[Any, ...]:
-    """Make a run in this process of a node, which stays for more; tell at times how far it is."""
+    """Make a run in this process of a node, and report the spent share of its budget."""
 
     def watch(run_spec: RunSpec) -> OnSnapshot:
         reported = time.monotonic()
@@ -410,7 +410,7 @@ def _try_out(order: str, data: Packed, files: Packed, between: Any, key: str) ->
 
 
 class _Between:
-    """An actor between runs and the driver: trials ask and wait, others tell how far they are."""
+    """An actor between runs and the driver: trials ask and wait, runs report progress."""
 
     def __init__(self) -> None:
         self._shares: dict[str, float] = {}
@@ -436,17 +436,17 @@ class _Between:
 
 
 class Orders:
-    """What is ordered of a cluster: the data and plugin files lie there once for many runs.
+    """Orders to a cluster, where data and plugin files are stored once for many runs.
 
     Args:
         cluster: Where.
-        executor: Whose plugins they are.
+        executor: Has the plugins.
         options: How runs are made; a cluster that is started here keeps checkpoints in the results
             folder, others where `RunOptions.shared` says.
         resources: What a run takes, where that is not as its model says.
 
     Attributes:
-        files: What stands for the plugin files on the cluster.
+        files: Reference of the plugin files on the cluster.
         shared: Where checkpoints are kept; None for nowhere.
     """
 
@@ -468,16 +468,16 @@ class Orders:
         return sum(place.times_on(node) for node in self._cluster.nodes())
 
     def of(self, job: Job, request: RunRequest, accelerator: str = "") -> tuple[Order, Place, Any]:
-        """Return what is ordered of a job's runs, what each takes, and what stands for the data.
+        """Return the order of a job's runs, the resources of each, and the reference of the data.
 
         Args:
-            job: What a request comes to; the order is of its first run.
-            request: The same as it was asked.
+            job: The job; the order is of its first run.
+            request: The request that the job was made from.
             accelerator: The kind of GPU; empty for any.
 
         Raises:
             ClusterError: No node has room for such a run.
-            ConfigError: A GPU is asked for, and it is made without one.
+            ConfigError: A GPU is requested for a run on a CPU.
         """
         run_spec = job.run_specs[0]
         place = Place.of(job.entry.cls.needs, self._resources, run_spec, accelerator)
@@ -505,7 +505,7 @@ class Orders:
         return order, place, data
 
     def _payload(self, job: Job) -> tuple[str, Any]:
-        """Return the checksum of a job's data, and what stands for them on the cluster."""
+        """Return the checksum of a job's data, and their reference on the cluster."""
         spec = job.run_specs[0]
         facts = (
             *(spec.task, spec.task_version, spec.data_checksum, spec.protocol, spec.salt),
@@ -522,16 +522,16 @@ class Orders:
 
 @dataclass(frozen=True)
 class RequestUnderWay:
-    """A request that is under way, and what its runs are made with.
+    """A request under way, with what all its runs share.
 
     Attributes:
-        index: Which one.
-        job: What it comes to.
-        records: Its records.
-        parts: Its outcomes.
-        order: What is ordered of each run, but for the run itself.
-        place: What each takes of a node.
-        data: What stands for its data on the cluster.
+        index: Number of the request.
+        job: The job made from it.
+        records: Records of its runs.
+        parts: Joins outcomes of parts.
+        order: Order of each run; the run itself is filled in.
+        place: Resources of each run.
+        data: Reference of its data on the cluster.
         checkpoints: Of its runs.
     """
 
@@ -560,10 +560,10 @@ class ClusterRuns:
 
     Attributes:
         cluster: Where.
-        executor: Plans them.
-        options: How.
+        executor: Plans the runs.
+        options: How runs are made.
         resources: What a run takes, where that is not as its model says.
-        listener: Told of them.
+        listener: Called as runs go on.
         interrupted: Whether Ctrl-C has been pressed.
     """
 
@@ -623,14 +623,14 @@ class ClusterRuns:
             raise KeyboardInterrupt
 
     def _ahead(self) -> int:
-        """Return how many runs are to be on the cluster or at hand."""
+        """Return how many runs are to be submitted at once."""
         room = self._orders.room(self._latest) if self._ready or self._submitted else 1
         return self._limit or max(_AHEAD * room, 1)
 
     def _begin(
         self, index: int, request: RunRequest, claims: Ledger
     ) -> Iterator[tuple[int, Outcome | BenchError]]:
-        """Plan a request; yield what is recorded of it already, and why it cannot be met."""
+        """Plan a request; yield its recorded outcomes, or why it cannot be met."""
         try:
             request, _ = with_preset(request)
             job = self.executor.prepare(request, self.cluster.device(request.device))
@@ -753,7 +753,7 @@ class ClusterRuns:
             )
 
     def _follow(self, news: Mapping[str, float]) -> None:
-        """Tell how far runs under way have come, parts of one that are done among them."""
+        """Report how far runs under way have come, including finished parts of runs."""
         if news:
             for waiting in self._submitted.values():
                 if (share := news.get(waiting.run_spec.run_id)) is not None:
@@ -778,7 +778,7 @@ class ClusterRuns:
     def _lost(
         self, waiting: WaitingRun, error: NodeLostError, claims: Ledger
     ) -> Iterator[tuple[int, BenchError]]:
-        """Have a run begun again whose node is gone, or give it up."""
+        """Restart a run whose node is lost, or give it up."""
         run_spec = waiting.run_spec
         name = f"{run_spec.model}, seed {run_spec.seed}"
         if waiting.lost + 1 >= TRIES:
@@ -790,7 +790,7 @@ class ClusterRuns:
             self._ready.append(WaitingRun(waiting.request, run_spec, waiting.lost + 1))
 
     def _stopped(self, claims: Ledger) -> Iterator[tuple[int, Outcome | BenchError]]:
-        """Have runs under way tell what they have; yield them."""
+        """Stop the runs under way; yield what they have."""
         self._ready.clear()
         for submitted in self._submitted:
             self.cluster.stop(submitted)

@@ -66,8 +66,8 @@ def describe(registry: Registry, wanted: Iterable[Candidate], ask: AskPlugin) ->
     """Enter what plugins that are not trusted register; note their failures and do not raise them.
 
     Args:
-        registry: Where to enter it; the plugins are removed from its `undescribed`.
-        wanted: Which of these.
+        registry: Gets the entries; the plugins are removed from its `undescribed`.
+        wanted: The plugins to describe.
         ask: Puts questions to them.
     """
     ordered = sorted(wanted, key=lambda candidate: registry.undescribed.index(candidate))
@@ -102,7 +102,7 @@ def _answer_of(message: Message, kind: type[AnswerT]) -> AnswerT:
 
 
 def _enter(registry: Registry, candidates: tuple[Candidate, ...], answer: Answer) -> None:
-    """Enter what was told, as far as it can be."""
+    """Enter the described plugins into the registry."""
     known = len(registry.refused)
     for failed in answer.failures:
         registry.failures.append(_failure(failed, candidates))
@@ -181,7 +181,7 @@ def _sources(model: Described, candidate: Candidate) -> tuple[str, ...]:
 
 
 def _class_of(model: Described, candidate: Candidate) -> Any:
-    """Return a class that says of itself what the plugin does, and runs none of its code."""
+    """Return a class with the plugin's declarations and none of its code."""
     base: Any = _CONFIGS[model.trained]
 
     class DescribedConfig(base):  # type: ignore[misc]  # mypy wants a base that it can see
@@ -217,17 +217,17 @@ def _class_of(model: Described, candidate: Candidate) -> Any:
 def configure_untrusted(
     registry: Registry, name: str, overrides: dict[str, str], owner: str, ask: AskPlugin
 ) -> None:
-    """Put the configuration that is asked for into the entry of a model that is a stand-in.
+    """Put the requested configuration into the entry of a model that is not imported here.
 
     Args:
-        registry: Where it is entered.
-        name: The model's or a preset's.
-        overrides: Of its fields, as typed.
-        owner: Whose configuration it is, for messages.
-        ask: Puts the question.
+        registry: Has the entry.
+        name: Name of the model or preset.
+        overrides: Fields, as typed.
+        owner: Owner of the configuration, for messages.
+        ask: Sends the question to a worker.
 
     Raises:
-        ConfigError: Something is wrong with what was asked.
+        ConfigError: The request is invalid.
         PluginError: The plugin has no answer, or says what cannot be.
     """
     entry = registry.model(name)

@@ -62,7 +62,7 @@ class Step:
     """How far the building of an environment has come.
 
     Attributes:
-        words: What is done now, or was just done.
+        words: The step, as text.
         done, total: MiB that were downloaded, and that are known to be.
     """
 
@@ -206,7 +206,7 @@ def environment_for(
     """Return the interpreter of an environment that meets some needs, built where it is not there.
 
     Args:
-        needs: Of a plugin.
+        needs: Needs of a plugin.
         folder: Where environments and locks are kept.
         offline: Whether the network is forbidden.
         show: Told each step, where it is built.
@@ -348,7 +348,7 @@ class _Downloads:
     """What uv has announced, and what of it is here.
 
     Args:
-        show: Told each change.
+        show: Called with each change.
     """
 
     def __init__(self, show: OnStep) -> None:
@@ -382,11 +382,11 @@ def _uv(
     """Run uv; return what it prints.
 
     Args:
-        words: Of its command line.
-        what: What failed, where it does.
+        words: Arguments.
+        what: Description of the call for error messages.
         offline: Whether the network is forbidden.
         text: Its standard input.
-        on_line: Told each line of its messages as it comes.
+        on_line: Called with each line of its messages.
 
     Raises:
         UnmetNeedError: It is not installed, or fails: `what`, and its reason.

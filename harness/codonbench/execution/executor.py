@@ -75,16 +75,16 @@ class Listener:
     """Shows how runs on a cluster go on; this one shows nothing."""
 
     def planned(self, index: int, job: Job) -> None:
-        """Hear what a request comes to."""
+        """Called with the job of a request."""
 
     def remark(self, sentence: str) -> None:
         """Say what is set aside, what was lost, what is begun again."""
 
     def moved(self, under_way: float) -> None:
-        """Hear how many runs those under way are together, each by the share of its budget."""
+        """Called with the number of runs under way, each counted by its spent share."""
 
     def finished(self, job: Job, outcome: Outcome) -> None:
-        """Hear of a run that is stored."""
+        """Called with the outcome of a stored run."""
 
 
 Load = Callable[
@@ -101,8 +101,8 @@ class Executor:
     is not trusted is never imported here: a worker describes it, and trains it then.
 
     Args:
-        options: How and where.
-        request: What is to be run first; None where nothing is to be kept in the results folder.
+        options: How and where runs are made.
+        request: The first request; None if nothing is stored in the results folder.
         load: Loads plugins.
         say: Told in a sentence which plugin gets an environment of its own, why, and each step of
             its building.
@@ -209,7 +209,7 @@ class Executor:
         return self._pool_for(1, gpu=self._gpu).ask(owner, question, up, seconds)
 
     def get_ready(self, request: RunRequest, owner: str = "") -> None:
-        """See to it that a request can be planned: what its model is, and what there is of GPUs.
+        """Prepare for planning a request: describe its model and the GPUs.
 
         Args:
             request: What is asked.
@@ -239,11 +239,11 @@ class Executor:
         configure_untrusted(registry, request.model, overrides, owner, self._ask)
 
     def prepare(self, request: RunRequest, device: DeviceKind | None = None) -> Job:
-        """Return the job that a request comes to.
+        """Return the job of a request.
 
         Args:
             request: What is asked.
-            device: What it is run on elsewhere; None where it is run here.
+            device: Device of runs made on a cluster; None for runs made here.
 
         Raises:
             UsageError: Something is wrong with what was asked.

@@ -82,7 +82,7 @@ def choose_device(requested: str) -> DeviceKind:
 
 
 def facts_here(*, gpu: bool = False) -> TorchFacts:
-    """Return what PyTorch says here; of a GPU, what a worker has told, where one has."""
+    """Return facts on PyTorch here; on a GPU as a worker reported them, if one did."""
     if _torch_facts and gpu and "torch" not in sys.modules:
         return _torch_facts[0]
     from codonbench.training.determinism import torch_facts
@@ -91,7 +91,7 @@ def facts_here(*, gpu: bool = False) -> TorchFacts:
 
 
 def note_facts(facts: TorchFacts) -> None:
-    """Hear what a worker that may use the GPU has told, so that PyTorch is not needed here."""
+    """Store the facts of a worker that may use the GPU, so that PyTorch is not needed here."""
     _torch_facts[:] = [facts]
 
 
@@ -103,8 +103,8 @@ def describe_machine(
     """Return the identity of this machine.
 
     Args:
-        device: What runs use.
-        circumstances: Of a run.
+        device: Device of the runs.
+        circumstances: Circumstances of a run.
         facts: Of the interpreter that trains; by default as PyTorch is set up here now.
     """
     cpu, on_gpu = _cpu_name(), device == "cuda"
@@ -207,7 +207,7 @@ def occupied(device: DeviceKind, terms: Terms, say: Say) -> Iterator[Circumstanc
     Args:
         device: The GPU that runs use, or the processors that this process may use.
         terms: Whether to share cores, and whether to wait.
-        say: Told in a sentence who is waited for, or who else is there.
+        say: Called with a sentence on other processes, waited for or present.
 
     Raises:
         BusyError: Another run has the device, and it is not to be waited for.
@@ -246,10 +246,10 @@ def wait_until(
     """Look again and again until there is something to take; return it, and who else is there.
 
     Args:
-        look: Returns what could be taken, nothing or False where others are in the way, and them.
-        busy: Says in a sentence who is in the way.
+        look: Returns what was taken, or a false value, and the processes that hold it.
+        busy: Returns a sentence on the processes that hold it.
         terms: Whether to wait.
-        say: Told who is waited for.
+        say: Called with a sentence on the processes waited for.
 
     Raises:
         BusyError: Others are in the way, and are not to be waited for.

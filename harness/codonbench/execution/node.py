@@ -48,16 +48,16 @@ class Order(Frozen):
 
     Attributes:
         run_spec: The run.
-        model, overrides: What was asked for: a model or preset, and fields as typed.
-        options: How, and with which plugin files; see `packed`.
-        off: Plugins that are not wanted.
-        supplier, source_sha256: Of the model: whose it is, and the hash of its code.
-        harness: Of codonbench; both must be the node's own.
+        model, overrides: Name of the requested model or preset, and fields as typed.
+        options: Run options, with plugin files; see `packed`.
+        off: Plugins switched off.
+        supplier, source_sha256: Distribution of the model, and the hash of its code.
+        harness: Version and hash of codonbench, which must be the node's own.
         data_sha256, files_sha256: Of the packed data and plugin files.
         plain_because, tuning, environment: As in `Job`.
-        openmp: ``OMP_NUM_THREADS`` where the order comes from; None where it is not set there.
+        openmp: ``OMP_NUM_THREADS`` of the driver; None if it is not set.
         shares_gpu: Whether others may use the same GPU.
-        lost: How often it was begun before on nodes that were lost.
+        lost: How many nodes that began it were lost.
     """
 
     run_spec: RunSpec
@@ -79,13 +79,13 @@ class Order(Frozen):
 
 
 class Made(NamedTuple):
-    """What comes of an order.
+    """The result of an order.
 
     Attributes:
-        record: As JSON; empty where there is none.
-        trajectory: Packed as in a file.
-        remarks: What a person is to be told.
-        error, kind: Why there is no record, and the name of the exception that says so.
+        record: The record as JSON; empty if there is none.
+        trajectory: The trajectory, packed as in a file.
+        remarks: Messages for the user.
+        error, kind: Why there is no record, and the name of the exception.
     """
 
     record: str
@@ -106,7 +106,7 @@ def digest(content: Packed) -> str:
 
 
 class Node:
-    """What a process of a node keeps from one run to the next: plugins, workers, data."""
+    """State of a process of a node between runs: plugins, workers, data."""
 
     def __init__(self) -> None:
         self._data: dict[str, Dataset] = {}
@@ -140,7 +140,7 @@ class Node:
         return self._own.path
 
     def serve(self, order: Order, data: Packed, files: Packed, watch: Watch = unwatched) -> Made:
-        """Make a run, which `watch` follows; return what came of it."""
+        """Make a run, which `watch` follows; return its result."""
         remarks: list[str] = []
         try:
             job, executor = self._job(order, data, files, remarks.append)
@@ -151,7 +151,7 @@ class Node:
             return Made("", b"", tuple(remarks), "interrupted", "KeyboardInterrupt")
 
     def try_out(self, order: Order, data: Packed, files: Packed, look: Look) -> Tried:
-        """Make a trial of a study; return what came of it."""
+        """Make a trial of a study; return its result."""
         try:
             job, executor = self._job(order, data, files, _ignore)
             with occupied(order.run_spec.device, Terms(share_gpu=order.shares_gpu), _ignore):

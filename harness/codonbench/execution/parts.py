@@ -25,12 +25,12 @@ RunAndTrajectory = tuple[RunRecord, Trajectory]
 
 
 class Parts:
-    """The outcomes of a job, which a protocol that joins its parts makes to those of whole runs.
+    """The outcomes of a job; those of parts are joined to whole runs.
 
     Args:
-        job: Whose outcomes.
+        job: The job.
         registry: The metrics to score with.
-        store: Where the trajectories of parts lie, and the records of wholes go.
+        store: Has the trajectories of parts, and gets the records of whole runs.
     """
 
     def __init__(self, job: Job, registry: Registry, store: Store) -> None:

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from codonbench.execution.sandbox import Sandbox
 
 GRACE = 10.0
-"""Seconds a worker has to tell what it has once asked to stop, and to be done once all is told."""
+"""Seconds for a worker to return what it has once asked to stop, and then to end."""
 
 TO_BEGIN = 60.0
 """Seconds beyond a run's own that a worker has until the run begins, where those are limited."""
@@ -94,9 +94,9 @@ def launch_worker(
     """Start a worker.
 
     Args:
-        states: The folder where it may keep states of runs.
-        describe: Whether it is asked what plugins are and trains none: it imports no PyTorch then.
-        gpu: Whether to tell of a GPU, which begins to use it.
+        states: Folder in which it may keep states of runs.
+        describe: Whether it only describes plugins, without importing PyTorch.
+        gpu: Whether to describe the GPU, which begins to use it.
         sandbox: Where to hold it; None for nowhere.
         python: The interpreter; this one where it is None.
     """
@@ -111,7 +111,7 @@ class WorkerProcess:
 
     Args:
         launch: Starts it.
-        beside: Where to make a folder in which it may keep states of runs; None for none.
+        beside: Folder in which to make one for states of runs; None for none.
 
     Attributes:
         process: The process itself.
@@ -139,10 +139,10 @@ class WorkerProcess:
         return self.process.exitcode is not None and self._inbox.is_silent()
 
     def answer(self, message: ToWorker) -> None:
-        """Tell it what it waits for.
+        """Send the answer it waits for.
 
         Raises:
-            OutOfTurnError: It has gone on speaking instead.
+            OutOfTurnError: It has sent another message instead.
             OSError: It does not listen.
         """
         if self._inbox.holds_more:
@@ -150,7 +150,7 @@ class WorkerProcess:
         self.send(message)
 
     def send(self, message: ToWorker) -> None:
-        """Tell it something.
+        """Send a message.
 
         Raises:
             OSError: It does not listen.
@@ -162,17 +162,17 @@ class WorkerProcess:
         self._inbox.most = min(MOST_HEADER + size, MOST)
 
     def messages(self) -> Iterator[Message]:
-        """Yield what it has said by now, its greeting noted.
+        """Yield the messages that have arrived; its first, `Hello`, is noted.
 
         Raises:
-            OutOfTurnError: It greets twice.
-            ValueError: It said what is no message.
+            OutOfTurnError: It sends `Hello` twice.
+            ValueError: It sent what is no message.
             EOFError, OSError: It has hung up.
         """
         yield from map(self._noted, self._inbox.frames())
 
     def wait(self, seconds: float | None) -> Message:
-        """Return what it says next, waited for so many seconds, or as long as it takes.
+        """Return its next message, within so many seconds; None for no limit.
 
         Raises:
             TimeoutError: It said nothing whole in time.
@@ -200,7 +200,7 @@ class WorkerProcess:
         """Return its answer to a question about a plugin, which it loads for that.
 
         Args:
-            question: What is asked.
+            question: The question.
             up: Called once it has come up.
             seconds: How long it may take, once it has come up; None for as long as it takes.
 
@@ -255,9 +255,9 @@ class RunGroup:
     """Some runs of one model in one worker, which is idle or still coming up.
 
     Args:
-        job: What the worker is to do.
+        job: The runs.
         watch: Called as each run begins.
-        checkpoints: Where their progress is kept and looked for; None for nowhere.
+        checkpoints: Checkpoints of the runs; None for none.
         worker: The worker that trains.
         states_inside: The worker's folder of states, as it knows it; None where it is no other.
 
@@ -302,7 +302,7 @@ class RunGroup:
                 self._end_worker(patience=_PATIENCE)
 
     def receive(self) -> Iterator[tuple[Referee, TrainResult]]:
-        """Take in what has come, and answer it; yield the runs it ends.
+        """Process the messages that have arrived; yield the runs that ended.
 
         Raises:
             UsageError: The model cannot serve this task.
@@ -352,7 +352,7 @@ class RunGroup:
             referee.setup.stream.epoch(0)
 
     def _shown_its_state(self, request: TrainRequest) -> TrainRequest:
-        """Put the file that a run goes on from where the worker sees it."""
+        """Copy the file that a run continues from to the worker's folder of states."""
         if request.state is None or self.worker.states is None:
             return replace(request, start=0, state=None)
         file = self.worker.states / f"{request.run}.before"
@@ -418,7 +418,7 @@ class RunGroup:
         self._reply(Taken())
 
     def _reply(self, message: ToWorker) -> None:
-        """Answer the worker; asked to stop, it may have gone on to how its runs ended instead."""
+        """Answer the worker; if it was asked to stop, it may have ended its runs instead."""
         try:
             self.worker.answer(message)
         except (OutOfTurnError, OSError):
@@ -432,7 +432,7 @@ class RunGroup:
         return run
 
     def _train_anew(self, message: Ended) -> None:
-        """Leave a run to another worker: this one has been told its targets, or its state."""
+        """Leave a run to another worker: this one has its targets, or its state."""
         kept = self._referees.referees[self._known(message.run)].kept
         if self._job.plain_because and not (kept and kept.position):
             raise OutOfTurnError("is to train anew what the plain loop trains")
@@ -487,7 +487,7 @@ class RunGroup:
             self._end_worker()
 
     def ask_to_stop(self) -> None:
-        """Ask the worker to end its runs and tell what it has so far."""
+        """Ask the worker to end its runs and return what it has."""
         if self._stop_time is None and not self.gone:
             self._stop_time = time.monotonic()
             self.worker.process.terminate()
@@ -548,13 +548,13 @@ class WorkerPool:
     that has loaded a plugin that is not trusted is ended. No worker loads plugins of two owners.
 
     Args:
-        size: How many work at once; one for each core that the runs' threads leave.
-        timeout: Seconds that a run may take; None for as long as it likes.
+        size: Number of workers; by default one for each core that the runs' threads leave.
+        timeout: Most seconds of a run; None for no limit.
         states: A folder in which workers keep states of runs on their way to the checkpoints,
             best on the same file system; None for no checkpoints.
         gpu: Whether workers may use a GPU.
         sandbox: Where to hold them; None for nowhere.
-        launch: Starts a worker; by default as the other arguments say.
+        launch: Starts a worker; by default from the other arguments.
         python_of: Returns the interpreter of an owner's plugins; None for this one.
 
     Attributes:
@@ -777,7 +777,7 @@ def _shared_out(job: Job, size: int, checkpoints: Checkpoints | None) -> list[Jo
 
 
 def _misfit(error: Exception) -> str:
-    """Return in what a message departs from what it should be."""
+    """Return how a message differs from what is expected."""
     if not isinstance(error, ValidationError):
         return str(error)
     first = error.errors(include_input=False, include_url=False)[0]

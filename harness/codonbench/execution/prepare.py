@@ -64,20 +64,20 @@ from codonbench.scoring.score import OFFICIAL_SEEDS
 
 @dataclass(frozen=True)
 class Job:
-    """What a request comes to.
+    """The runs of a request, with all that they share.
 
     Attributes:
         entry: The plugin.
         config: Its validated configuration.
-        overrides: Where that departs from the configuration of the name asked for.
-        task: Says how its runs are ranked.
+        overrides: Fields that differ from the named configuration.
+        task: The task.
         dataset: The data.
-        protocol: By which protocol the task is run.
+        protocol: Protocol of the runs.
         run_specs: One a seed.
-        primary: What its table ranks by, to be told on the way; None where no split metric does.
-        plain_because: Why the plain loop is to train them; empty where the engine is free.
-        tuning: How the configuration was found, where it is a preset's of a file that says so.
-        environment: What the plugin has to itself; None where it has codonbench's packages.
+        primary: Primary metric, shown during training; None if it is no metric of a split.
+        plain_because: Why the plain loop must train them; empty if any engine may.
+        tuning: How the configuration was found, if its preset file says so.
+        environment: The plugin's own environment; None if it uses codonbench's packages.
     """
 
     entry: ModelEntry
@@ -113,10 +113,10 @@ def prepare(
     """Return the job a request asks for: names looked up, fields validated, data loaded.
 
     Args:
-        request: What is asked.
+        request: The request.
         registry: The plugins.
         cache: Where downloads are kept.
-        device: Where it is run; by default what was asked for, of what there is here.
+        device: Device of the runs; by default the requested one, if available.
 
     Raises:
         UsageError: Something in the request is unknown, out of range or unusable.
@@ -225,7 +225,7 @@ def _check_estimator(
 def _check_budget(
     request: RunRequest, config: BaseConfig, task: Task, protocol: Protocol, *, at_once: bool
 ) -> None:
-    """Raise ConfigError where the budget asked for does not suit protocol or model."""
+    """Raise ConfigError if the requested budget does not suit protocol or model."""
     if protocol.passes is not None and (request.epochs or request.pairs or request.examples):
         raise ConfigError(f"the protocol {protocol.name!r} fixes the budget; leave it out")
     if at_once and (request.epochs or 1) > 1:
@@ -249,14 +249,14 @@ def _check_budget(
 
 
 def primary_of(task: Task, spec: TaskSpec, registry: Registry) -> Primary | None:
-    """Return what a task's rows are ranked by, where that can be told of any split."""
+    """Return the primary metric of a task, if it is a metric of a split."""
     name, lower = task.ranking.metric, task.ranking.direction == "lower"
     scores = [metric for metric in registry.metrics_of(spec) if isinstance(metric, SplitMetric)]
     return next((Primary(m, name, lower) for m in scores if name in m.outputs(spec)), None)
 
 
 def _check_ranking(task: Task, spec: TaskSpec, registry: Registry) -> None:
-    """Raise UnknownNameError where no metric gives what a task's rows are ranked by."""
+    """Raise UnknownNameError if no metric gives the primary value of a task."""
     wanted = task.ranking.metric
     given = [name for metric in registry.metrics_of(spec) for name in metric.outputs(spec)]
     if wanted in given:
@@ -304,7 +304,7 @@ def _under_protocol(
 def _check_class_weights(
     model: str, config: BaseConfig, spec: TaskSpec, protocol: Protocol
 ) -> None:
-    """Raise ConfigError where the task has no class weights of the kind that a model asks for."""
+    """Raise ConfigError if the task lacks the class weights that a model requests."""
     weighting = config.class_weights if isinstance(config, ModelConfig) else "none"
     weights = f"model {model!r} asks for class_weights={weighting}, but task {spec.name!r} has none"
     otherwise = "use --set class_weights=none"
@@ -371,7 +371,7 @@ def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offlin
 
 
 def facts_of(dataset: Dataset) -> DatasetFacts:
-    """Return what a record says of the data."""
+    """Return the facts on the data for records."""
     return DatasetFacts(
         source=dataset.source,
         checksum=dataset.checksum,
@@ -385,10 +385,10 @@ class Preset(Frozen):
     """A configuration by name.
 
     Attributes:
-        name: Its own.
-        model: Whose.
+        name: Name of the preset.
+        model: Name of its model.
         config: Values by field; others are the model's own.
-        tuning: How they were found; None where the file does not say.
+        tuning: How the values were found; None if the file does not say.
     """
 
     name: Name
@@ -421,7 +421,7 @@ def read_preset(path: Path) -> Preset:
 
 
 def with_preset(request: RunRequest) -> tuple[RunRequest, Tuning | None]:
-    """Return a request with what its preset file says, under what it asks for itself.
+    """Return a request with the values of its preset file, unless it sets them itself.
 
     What a study cost is owed whatever is set by hand afterwards. Where neither a task nor data are
     named, the task is the one that the preset was tuned on.

@@ -1,7 +1,7 @@
 """Start a Python process and exchange messages with it over pipes, in a sandbox or not.
 
-The child process gets three pipes: it hears by the first and speaks by the second. The third is its
-lifeline: a byte on it asks the child to stop, and its end says that the parent process has gone.
+The child process gets three pipes: it reads from the first and writes to the second. A byte on the
+third, its lifeline, asks the child to stop, and its end means that the parent process has gone.
 
 What the child writes to standard output and error comes through a fourth pipe and goes to our
 standard error, cleaned and up to a limit: it has no terminal to read from or to send commands to.
@@ -59,7 +59,7 @@ class Process:
     """A process that `launch` has started.
 
     Attributes:
-        speaks, hears: Non-blocking pipes: what it says is read from the one, what it is told is
+        incoming, outgoing: Non-blocking pipes for messages from the process and to it.
             written to the other.
     """
 
@@ -122,7 +122,7 @@ class Process:
             self._popen.wait(timeout)
 
     def terminate(self) -> None:
-        """Ask it to stop, which it hears once it has come up."""
+        """Ask it to stop, which takes effect once it is up."""
         if self._open:
             with suppress(OSError):
                 os.write(self._lifeline, b"!")
@@ -245,7 +245,7 @@ def take_hold() -> tuple[int, int]:
     """In the new process: end with the parent, and let that ask for a stop by SIGTERM.
 
     Returns:
-        The pipes it hears and speaks by.
+        The pipes for messages from the parent and to it.
     """
     incoming, outgoing, lifeline = fds = [int(word) for word in sys.argv[1:4]]
     for fd in fds:
@@ -301,7 +301,7 @@ class Inbox:
             yield frame
 
     def wait(self, seconds: float | None = None) -> Frame:
-        """Return the next frame, waited for so many seconds, or as long as it takes.
+        """Return the next frame, within so many seconds; None for no limit.
 
         Raises:
             TimeoutError: It was not whole in time.

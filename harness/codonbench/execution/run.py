@@ -104,16 +104,16 @@ def run_all(
     the same spec with other code.
 
     Args:
-        job: What to run.
+        job: The job.
         registry: The plugins.
-        store: Where records go and where finished ones are looked for.
+        store: The results folder.
         watch: Called as each run begins; what it returns follows its evaluations.
         train: What trains; this process where it is None.
         force: Run again what is already recorded.
         terms: Whether to share the processors, and whether to wait for other processes.
         every: Seconds between two checkpoints of a run; None for none.
         confinement: How far `train` keeps runs apart, for the record.
-        say: Told in a sentence what is set aside and what is waited for.
+        say: Called with sentences on what is set aside and waited for.
 
     Yields:
         One outcome a seed; those that are recorded already come first.
@@ -228,12 +228,12 @@ def run(
     status ``interrupted``, after which no more follow; both keep what was measured until then.
 
     Args:
-        job: What is run, on what.
+        job: The job.
         registry: The metrics to score with, and the hooks to call.
         watch: Called as each run begins; what it returns follows its evaluations.
         train: What trains; this process where it is None.
-        circumstances: As the runs begin, where their times are to be told.
-        checkpoints: Where runs that were cut short go on from; None for nowhere.
+        circumstances: Circumstances as the runs begin, if times are recorded.
+        checkpoints: Checkpoints that interrupted runs continue from; None for none.
         confinement: How far `train` keeps them apart, for the record.
 
     Yields:
@@ -260,7 +260,7 @@ def run(
 
 
 class Tried(NamedTuple):
-    """What comes of a trial.
+    """The result of a trial.
 
     Attributes:
         score: As in `Trial`; None where there was no look.
@@ -283,7 +283,7 @@ def tried(job: Job, train: Train, look: Look) -> Tried:
     Args:
         job: The run, under its task's own protocol.
         train: Trains it.
-        look: Told of each look at validation.
+        look: Called at each validation.
     """
     trial = Trial(look)
     ((referee, result),) = train(replace(job, protocol=trial), unwatched, None)
@@ -460,7 +460,7 @@ class Refusals:
     words, were refused.
 
     Args:
-        job: Whose seeds are trained.
+        job: The job.
 
     Attributes:
         serves: Whether a seed has been served; set from outside.
@@ -593,9 +593,9 @@ def referees_of(
     """Return the referees of a job's runs.
 
     Args:
-        job: Whose runs.
+        job: The job.
         watch: Called as each begins.
-        checkpoints: Where their progress is kept and looked for; None for nowhere.
+        checkpoints: Checkpoints of the runs; None for none.
         facts: Of the interpreter that trains, without which no checkpoint fits.
     """
     run_spec, kept = job.run_specs[0], None
@@ -610,7 +610,7 @@ def _setup(job: Job, run_spec: RunSpec) -> RunSetup:
 
 
 def requests_of(job: Job, group: RefereeGroup) -> list[TrainRequest]:
-    """Return what the trainer is told of each run before the first pair."""
+    """Return the training request of each run."""
     requests = []
     for run, referee in enumerate(group.referees):
         request = replace(train_request(run, referee.setup), plain_because=job.plain_because)

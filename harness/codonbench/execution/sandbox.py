@@ -181,7 +181,7 @@ class Limits:
 
     @property
     def too_much_memory(self) -> str:
-        """What is said of a sandbox that uses more memory than that."""
+        """Message on a sandbox that exceeds its memory."""
         return f"uses more than {self.memory / GIB:g} GiB of memory, all processes together"
 
     def settings(self, gpu: bool) -> dict[str, int]:
@@ -202,14 +202,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Where to hold a process.
+    """A sandbox for a process.
 
     Attributes:
         readable: Files and folders to show beside what is installed.
         states: A folder that it may write to, which it knows as `states_inside`.
         hidden: Files and folders to show nothing of, whatever shows them; `hidden` overrules
             `readable`. They must exist: what is made later below a shown folder is seen.
-        limits: What it may use up.
+        limits: Limits of resources.
         gpu: Whether to let it at NVIDIA's devices.
     """
 
@@ -276,10 +276,10 @@ class Sandbox:
 
 
 def too_much(sandbox: Sandbox, holder: int, *, memory_too: bool = True) -> str:
-    """Return what is used too much of, all processes together; empty where nothing is.
+    """Return which limit all processes together exceed; empty if none.
 
     Args:
-        sandbox: Whose limits hold.
+        sandbox: Has the limits.
         holder: The number of bubblewrap's process.
         memory_too: Whether to look at memory, which takes longest; a control group does it else.
     """
@@ -367,7 +367,7 @@ def unavailable() -> str | None:
 
 
 def _tried() -> str | None:
-    """Start a sandbox that does nothing; return the last words of one that fails."""
+    """Start a sandbox that does nothing; return the error message if that fails."""
     python = [sys.executable, "-P", "-c", "import codonbench"]
     try:
         done = subprocess.run(

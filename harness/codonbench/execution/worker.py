@@ -57,7 +57,7 @@ class _Message(Frozen):
     model_config = ConfigDict(arbitrary_types_allowed=True)  # arrays
 
 
-# What the parent says
+# Messages from the parent
 
 
 class TrainOrder(_Message):
@@ -68,7 +68,7 @@ class TrainOrder(_Message):
         files: Modules that are no installed ones.
         origin, model: Where the model comes from, and the name it is registered under.
         config: Its configuration, as JSON.
-        requests: What is told of each run.
+        requests: Training request of each run.
         every: Seconds between two times that a run's state is kept; None for never.
         states: The folder where it is kept.
     """
@@ -85,25 +85,25 @@ class TrainOrder(_Message):
 
 
 class Reply(_Message):
-    """How the runs that asked go on."""
+    """Instructions for the runs that asked for them."""
 
     kind: Literal["told"] = "told"
     instructions: tuple[Instructions, ...]
 
 
 class Taken(Frozen):
-    """What was kept has been taken in."""
+    """The state has been copied."""
 
     kind: Literal["taken"] = "taken"
 
 
 class Question(Frozen):
-    """Say what some plugins of one owner register.
+    """Ask what some plugins of one owner register.
 
     Attributes:
         path: Folders to import from, after all others.
         candidates: The plugins.
-        off: Which modules of theirs are not wanted.
+        off: Modules of theirs that are switched off.
     """
 
     kind: Literal["question"] = "question"
@@ -113,12 +113,12 @@ class Question(Frozen):
 
 
 class Configure(Frozen):
-    """Say what a model stands for, with fields set.
+    """Ask for the configuration of a model with fields set.
 
     Attributes:
-        question: Which plugins it is among.
-        model: Its name, or a preset's.
-        overrides: Of its configuration, as typed.
+        question: The plugins of its owner.
+        model: Name of the model or preset.
+        overrides: Fields of its configuration, as typed.
         owner: Whose configuration it is, for messages.
     """
 
@@ -129,14 +129,14 @@ class Configure(Frozen):
     owner: str
 
 
-# What the worker says
+# Messages from a worker
 
 
 class Hello(Frozen):
-    """The worker is there, and no plugin is yet.
+    """The worker is up, and has loaded no plugin.
 
     Attributes:
-        facts: What PyTorch says there; None where it is not, as nothing is to be trained.
+        facts: Facts on PyTorch; None if the worker only describes plugins.
     """
 
     kind: Literal["hello"] = "hello"
@@ -151,14 +151,14 @@ class Began(Frozen):
 
 
 class Ask(_Message):
-    """Some runs ask how to go on, to be answered with `Reply`."""
+    """Some runs ask for instructions; answered with `Reply`."""
 
     kind: Literal["ask"] = "ask"
     shown: tuple[RunOutputs, ...] = Field(min_length=1)
 
 
 class Kept(Frozen):
-    """What a run needs to go on from here lies in a file, to be answered with `Taken`."""
+    """The state of a run is in a file; answered with `Taken`."""
 
     kind: Literal["kept"] = "kept"
     run: Run
@@ -190,7 +190,7 @@ class Served(Frozen):
 
 
 class Unusable(Frozen):
-    """What was asked is at fault, not the worker."""
+    """The request is invalid; not a fault of the worker."""
 
     kind: Literal["unusable"] = "unusable"
     error: str = Field(max_length=MOST_WORDS)
@@ -223,9 +223,9 @@ class Answer(Frozen):
 
     Attributes:
         models: Their models.
-        others: Kind and name of all else.
-        failures: What did not load.
-        remarks: What else is worth a word.
+        others: Kind and name of other plugins.
+        failures: Plugins that did not load.
+        remarks: Further messages.
     """
 
     kind: Literal["answer"] = "answer"
@@ -248,14 +248,14 @@ class Failed(Frozen):
 
 
 class Configured(Frozen):
-    """What a model stands for.
+    """The configuration of a model.
 
     Attributes:
-        name: The one of its names from which the values depart least.
-        values: The configuration that was asked for.
-        changes: Where it departs from that of the name.
-        fields: How each of its fields may be sought.
-        error: What is wrong with what was asked; the rest is empty then.
+        name: The model or preset whose values differ least.
+        values: The requested configuration.
+        changes: Fields that differ from the configuration of that name.
+        fields: How each field may be tuned.
+        error: Why the request is invalid; the rest is empty then.
     """
 
     kind: Literal["configured"] = "configured"
@@ -267,10 +267,10 @@ class Configured(Frozen):
 
 
 ToWorker = TrainOrder | Reply | Taken | Question | Configure
-"""What a worker hears."""
+"""Messages to a worker."""
 
 Message = Hello | Began | Ask | Kept | Ended | Served | Unusable | Answer | Configured
-"""What a parent hears."""
+"""Messages from a worker."""
 
 _TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="kind")])
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
@@ -318,7 +318,7 @@ def pack(message: Message | ToWorker) -> bytes:
 
 
 def unpack(frame: Frame) -> Message:
-    """Return what a worker says.
+    """Return a message from a worker.
 
     Raises:
         ValueError: It is no message.
@@ -327,7 +327,7 @@ def unpack(frame: Frame) -> Message:
 
 
 def unpack_to_worker(frame: Frame) -> ToWorker:
-    """Return what a parent says."""
+    """Return a message from the parent."""
     return _TO_WORKER.validate_python(_unpacked(frame))
 
 
@@ -371,7 +371,7 @@ def main() -> None:
 
 
 def _facts(gpu: bool) -> TorchFacts:
-    """Import PyTorch, before a plugin could change it, and return what it says."""
+    """Import PyTorch, before a plugin could change it, and return facts on it."""
     gc.disable()  # to look for garbage among what is imported takes a tenth of the time
     from codonbench.training.determinism import pin_arithmetic, torch_facts
 
@@ -382,12 +382,12 @@ def _facts(gpu: bool) -> TorchFacts:
 
 
 def serve(incoming: int, outgoing: int, facts: TorchFacts | None) -> None:
-    """Greet, and do what is ordered; this process ends when the parent hangs up.
+    """Send `Hello`, then process messages; this process ends when the parent closes the pipe.
 
     Args:
         incoming: The pipe from the parent.
-        outgoing: The one to it.
-        facts: What PyTorch says; None where plugins are to be asked what they are, and no more.
+        outgoing: The pipe to it.
+        facts: Facts on PyTorch; None to only describe plugins.
     """
     parent = Parent(incoming, outgoing)
     parent.send(Hello(facts=facts))
@@ -436,16 +436,16 @@ class Parent:
             raise KeyboardInterrupt
 
     def receive(self) -> ToWorker:
-        """Return what it says."""
+        """Return its next message."""
         with _or_die():
             return unpack_to_worker(self._inbox.wait())
 
     def begin(self, run: int) -> None:
-        """Tell that a run begins."""
+        """Report that a run begins."""
         self.send(Began(run=run))
 
     def answer(self, shown: Sequence[RunOutputs]) -> list[Instructions]:
-        """Tell what some runs show; return how they go on.
+        """Send the outputs of some runs; return their instructions.
 
         Until the first time there is nothing to tell once asked to stop, so that SIGTERM is left
         to end this process.
@@ -457,7 +457,7 @@ class Parent:
         return list(message.instructions)
 
     def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
-        """Write what a run needs to go on from here to a file, and have the parent fetch it."""
+        """Write the state of a run to a file, and have the parent copy it."""
         assert self.states is not None
         file = f"{run}.state"
         write(self.states / file)
@@ -475,7 +475,7 @@ def _or_die() -> Iterator[None]:
 
 
 def _train(parent: Parent, order: TrainOrder) -> None:
-    """Train what is ordered, and tell of it."""
+    """Train the runs of an order, and report to the parent."""
     from codonbench.engines.train import train_runs
     from codonbench.training.determinism import (
         each_warning_once,
