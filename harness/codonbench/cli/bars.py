@@ -151,7 +151,7 @@ def bar_shown(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], No
 
 @contextmanager
 def building_shown(owner: str) -> Iterator[OnStep]:
-    """Draw a bar of what is downloaded, where standard error is a terminal; else say each step.
+    """Draw a bar of downloads if standard error is a terminal; else print each step.
 
     Of a package that is on its way nothing is known but its size, so the time left is an upper
     limit, and there is none before one of several is here.

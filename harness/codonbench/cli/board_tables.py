@@ -60,7 +60,7 @@ def print_tables_of(
 
     Args:
         records: The runs just made or reused.
-        store: The folder they are in; what else is there is ranked with them.
+        store: The folder they are in; its other rows are ranked with them.
         against: A folder of other records to rank them with, read only.
         registry: For tasks, which say how rows are ranked, and metrics.
     """
@@ -137,8 +137,8 @@ def other_tables(
     by budget there are too many to tell of.
 
     Args:
-        tables: Of the runs' own board.
-        shipped: Of the official board.
+        tables: Tables of the runs' own board.
+        shipped: Tables of the official board.
         made: The runs.
     """
     shown = {_row_of(record)[:2] for record in made}
@@ -272,7 +272,7 @@ def key_of(table: Table, row: Row) -> tuple[str, ...]:
 
 
 def print_standing(table: Table, official: Table, mine: Collection[tuple[str, ...]]) -> None:
-    """Say between which official rows own ones would stand; nothing where all are in the table."""
+    """Print between which official rows own ones would rank; nothing if all are in the table."""
     ranking = table.ranking
     column, there = ranking.primary, {key_of(table, row) for row in table.rows}
     if all(key_of(official, row) in there for row in official.rows):

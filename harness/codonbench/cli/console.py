@@ -189,7 +189,7 @@ def ending(record: RunRecord, task: Task | None) -> str:
     """Return how a run ended: in its task's words, or with the figures that it is ranked by.
 
     Args:
-        record: Of the run.
+        record: Record of the run.
         task: Its task; None where that is not installed.
     """
     from codonbench.plugins.registry import ask_task  # `bench --help` need not

@@ -74,8 +74,8 @@ def find_run(word: str, results: Path) -> Found:
     """Return the one run that a word names: a name, the beginning of one or of an id, or a file.
 
     Args:
-        word: As it was typed.
-        results: Where names are looked up, and files that are not where the word says.
+        word: The word typed.
+        results: Folder in which names, and files not found elsewhere, are looked up.
 
     Raises:
         UnknownNameError: It names no run, or more than one.

@@ -164,7 +164,7 @@ def commands(switches: Iterable[str] | None = None) -> dict[str, EntryPoint]:
     """Return all commands by name: ours, and those of plugins, which cannot take a name of ours.
 
     Args:
-        switches: What ``-p`` was given: ``no:NAME``.
+        switches: Values of ``-p``: ``no:NAME``.
     """
     found = own_commands()
     wanted = selection_from_environment([s.removeprefix("no:") for s in switches or ()], ())
@@ -178,7 +178,7 @@ def load_command(point: EntryPoint, trusted: Sequence[str] = ()) -> Any:
     """Return a command; a plugin's that does not load, as one that says so.
 
     Args:
-        point: Where it is.
+        point: Entry point of the command.
         trusted: Whose may be imported beside our own and those that the settings name.
     """
     candidate = Candidate.of(point)

@@ -107,7 +107,7 @@ def _print(done: str, commands: Iterable[str]) -> None:
 
 
 def _values(kind: str, name: str) -> dict[str, str]:
-    """Return what the templates' placeholders stand for.
+    """Return the values of the templates' placeholders.
 
     ``lstm-64`` is ``Lstm64Model`` in the package ``codonbench_lstm_64`` of the distribution
     ``codonbench-lstm-64``: with the prefix, no name is a keyword, a number or somebody else's.

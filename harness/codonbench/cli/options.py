@@ -71,9 +71,9 @@ def note(
     """Note the options that stand before a command, for `debug` and `selection`.
 
     Args:
-        debug: Whether tracebacks are asked for.
-        switches: What switches plugins off: ``no:NAME``.
-        trusted: Whose plugins this process may import; None for everybody's.
+        debug: Whether to show tracebacks.
+        switches: Plugins to switch off: ``no:NAME``.
+        trusted: Plugins that this process may import; None for all.
 
     Raises:
         UsageError: A switch is not ``no:NAME``.
@@ -166,7 +166,7 @@ def survey_plugins(
         folders: Folders of such files.
         asking: Given the registry so far, returns what asks untrusted plugins what they register;
             by default a process is started for each.
-        trusted: Whom this process may import as well, by name or path.
+        trusted: Further plugins that this process may import, by name or path.
         installed: Whether to ask untrusted distributions, too, and not only files.
 
     Raises:
@@ -303,7 +303,7 @@ def extra_options(arguments: Iterable[str], known: Iterable[str]) -> dict[str, s
     Whether the task has such options is for the task to say.
 
     Args:
-        arguments: What the command's own options leave.
+        arguments: Arguments not parsed by the command's own options.
         known: The command's own options, for those who have mistyped one. A task's option that
             is called nearly so has to be given by ``--task-set``.
 

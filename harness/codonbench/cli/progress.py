@@ -41,12 +41,12 @@ class RunDisplay(Follower):
     """A context in which runs show what they are doing.
 
     Args:
-        job: What is run.
+        job: The job.
         lines: Where to print each record as a line of JSON; what is no news, introduction and
             finished seeds, is then left out. None for nowhere.
         live: Draw a bar, if standard error is a terminal.
         debug: Show what traceback has ended a run.
-        introduced: Say first what is run, on what.
+        introduced: Whether to print first what is run, on what.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ class ClusterDisplay(Listener):
     """A context in which runs on a cluster show what became of them: one bar, a line for each run.
 
     Args:
-        requests: What is asked.
+        requests: The requests.
         lines: As for `RunDisplay`.
     """
 
@@ -294,7 +294,7 @@ class ClusterDisplay(Listener):
         self._progress.stop()
 
     def planned(self, index: int, job: Job) -> None:
-        """Say what a request comes to, and of how many runs it is."""
+        """Print the task and number of runs of a request."""
         whole = len({run_spec.whole.run_id for run_spec in job.run_specs})
         runs = whole if job.protocol.joins else len(job.run_specs)
         self._runs[index] = runs + (0 if index not in self._told else self._runs[index])

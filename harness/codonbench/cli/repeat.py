@@ -177,14 +177,14 @@ def _compare(
     *,
     fresh: bool = False,
 ) -> None:
-    """Repeat each record, say what became of it, exit 1 where one differs.
+    """Repeat each record, print the result, exit 1 if one differs.
 
     Args:
-        records: What to repeat.
+        records: Records to repeat.
         executor: The plugins, and what trains.
-        data: Where the data are; see `codonbench.audit.repeat.repeat`.
+        data: Path of the data; see `codonbench.audit.repeat.repeat`.
         peers: Runs to measure the band from; see `codonbench.audit.verify.compare`.
-        keep: For each record, where its trajectory goes if the repetition is identical; or nothing.
+        keep: Store of each record's trajectory if the repetition is identical; or nothing.
         fresh: Whether the records have seeds that none of `peers` has.
     """
     from codonbench.audit.repeat import naming_its_file, repeat  # takes seconds: PyTorch

@@ -33,8 +33,8 @@ class SuiteEntry:
     """What became of one request of a suite.
 
     Attributes:
-        request: What was asked.
-        outcomes: Of the seeds that left a record.
+        request: The request.
+        outcomes: Outcomes of the seeds that left a record.
         problem: Why there are no more; empty where all went well.
         error: What it says it of, where that was ours.
     """
@@ -133,7 +133,7 @@ def run_at_once(
     Args:
         requests: Of a suite, or one.
         executor: Plans them.
-        options: Where and how.
+        options: Run options.
         lines: As for `ClusterDisplay`.
 
     Raises:

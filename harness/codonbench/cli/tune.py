@@ -258,8 +258,8 @@ class _StudyDisplay:
     """A context that shows how many trials are finished, the best of them, and the time left.
 
     Args:
-        study: Whose trials.
-        trials: How many are to be finished.
+        study: The study.
+        trials: Number of trials to finish.
         processes: How many make them; the others are taken to be as far as this one.
     """
 

@@ -316,10 +316,10 @@ class DataSource(Frozen):
     """A named download that a task can use: what it is, where it is from, and its checksum.
 
     Attributes:
-        name: As in ``--data NAME`` and ``bench data fetch NAME``.
+        name: Name in ``--data NAME`` and ``bench data fetch NAME``.
         summary: One line.
-        url: Where it comes from.
-        filename: Its name in the cache folder.
+        url: Address of the file.
+        filename: File name in the cache folder.
         git_blob: SHA-1 that git gives the content, if that is its checksum.
         sha256: SHA-256 of the content, if known; if neither is, the sum of the first download is
             kept beside the file and required from then on.
@@ -357,9 +357,9 @@ class DataSource(Frozen):
         """Return a download, not tested, of files below one address.
 
         Args:
-            name: Its own.
+            name: Name of the source.
             summary: One line.
-            url: The address below which the files lie.
+            url: Address of the folder.
             files: The SHA-256 of each file by its path there, None where only its content is known.
             kept_as: The names under which files are kept here, where those differ from the paths.
             terms: As in the class.

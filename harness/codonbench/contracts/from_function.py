@@ -56,7 +56,7 @@ class FunctionModel(Model):
     """Base of the classes that `model` makes, by which a plugin's module is known to hold one.
 
     Class attributes:
-        function: What builds the module.
+        function: Builds the module.
         fields: The names of its hyperparameters.
     """
 
@@ -91,7 +91,7 @@ class FunctionEstimator(Estimator):
     """Base of the classes that `estimator` makes.
 
     Class attributes:
-        function: What returns an estimator of scikit-learn's kind.
+        function: Returns an estimator of scikit-learn's kind.
         fields: The names of its hyperparameters.
     """
 
@@ -342,8 +342,8 @@ def _make_class(
 
     Args:
         function: It.
-        base: Of the class.
-        defaults: Of fields that `base` has in its configuration.
+        base: Base class.
+        defaults: Defaults of fields of the configuration of `base`.
         given: Fields of its info.
         own: Further attributes.
     """

@@ -46,7 +46,7 @@ a record from before it existed says the same; see `as_recorded` and `from_recor
 
 
 def as_recorded(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration's values without those that are off and that nobody asked for."""
+    """Return a configuration's values without those that are off and not set."""
     return {n: v for n, v in values.items() if n not in OFF or n in overrides or v != OFF[n]}
 
 
@@ -59,7 +59,7 @@ class ModelInfo(Frozen):
     """What a model is called, and facts about it.
 
     Attributes:
-        name: As in ``--model NAME``.
+        name: Name in ``--model NAME``.
         version: To be raised with every change that could change a score.
         summary: One line.
         authors, licence, reference: For the record.
@@ -266,7 +266,7 @@ class Encoding(ABC):
     It has to be defined in the file or distribution of the models that name it.
 
     Class attributes:
-        name: As in a model's `encoding`; a task's own names come first.
+        name: Name in a model's `encoding`; a task's own names come first.
     """
 
     name: ClassVar[str]

@@ -58,7 +58,7 @@ class Circumstances(Frozen):
     Attributes:
         alone: Whether the run had its GPU or its cores to itself, as far as other runs of
             codonbench go; None where that could not be made sure of.
-        neighbours: How many other runs of codonbench used them when it began.
+        neighbours: Number of other runs of codonbench that used them when it began.
         load_average: Processes that wanted a processor in the minute before it began.
         clocks_mhz: Of the GPU, or the mean of the processors, as it began and as it ended.
     """
@@ -85,7 +85,7 @@ class Machine(Frozen):
         tf32: Whether matrix products may be rounded to TF32.
         gpu_id: 16 hexadecimal digits of the SHA-256 of the GPU's UUID, which tells one GPU from
             another of its kind and gives no serial number away; None on a CPU.
-        circumstances: Of this run; None in records from before they were noted.
+        circumstances: Circumstances of this run; None in records made before they were noted.
     """
 
     device: DeviceKind
@@ -155,8 +155,8 @@ class Engine(Frozen):
     """What executed the training steps.
 
     Attributes:
-        name, version: Of the engine.
-        seeds_together: How many seeds shared a step.
+        name, version: Name and version of the engine.
+        seeds_together: Number of seeds that shared a step.
         rows: How many rows a step computed for each seed: 0 where it was all inputs, or the
             batch itself in the plain loop.
         reason: Why not a faster engine, where one was allowed.
@@ -188,14 +188,14 @@ class Tuning(Frozen):
 
     Attributes:
         name: Name of the resulting preset.
-        task, data_checksum: What it was tuned on.
-        trials, pruned: How many configurations were tried, and how many of them were stopped early.
+        task, data_checksum: Task and data of the tuning.
+        trials, pruned: Number of configurations tried, and of those stopped early.
         unfinished: How many more were not finished, for example because a process was killed; their
             seconds count until their last sign of life.
         seeds: Seeds of its runs; none of an official row.
-        device: What they ran on.
+        device: Device of the trials.
         seconds: Seconds of training and evaluation, of a CPU's cores or of a GPU.
-        metric: What was compared, on validation.
+        metric: Metric compared, on validation.
         best, median: Over the trials that were finished.
         incumbents: Each trial that was the best so far: its number, the seconds until its end, and
             its score.
@@ -250,8 +250,8 @@ class Environment(Frozen):
     """The packages of a plugin's own environment, from which it can be built again.
 
     Attributes:
-        sha256: Of the packages and the platform.
-        platform: What they were resolved for: ``cpython-311-linux-x86_64``.
+        sha256: Hash of the packages and the platform.
+        platform: Platform of the packages: ``cpython-311-linux-x86_64``.
         packages: Exact versions, ``numpy==1.26.4``, in order; codonbench's own lie behind them.
     """
 
@@ -283,7 +283,7 @@ class RunRecord(Frozen):
         status: How the run ended; ``done`` includes never succeeding within the budget.
         run_spec: Everything that decides the result.
         overrides: Where the spec's config differs from that of the requested name.
-        dataset, plugin, info, harness, machine, engine: What the run was made with.
+        dataset, plugin, info, harness, machine, engine: Facts on each.
         parameters: Trainable parameters of the module.
         about: Statements of the module, such as a pretrained trunk's SHA-256, the penalty of its
             probe, or the share of sequences that it cut; left out if there are none.

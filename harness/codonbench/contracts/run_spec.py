@@ -44,7 +44,7 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
 class RunRequest(Frozen):
-    """What a person asked for, before names are looked up; as options of `bench run`."""
+    """A request to run, before names are looked up; has the options of `bench run`."""
 
     model: str = Field(description="A model or preset, or a Python file of one.")
     task: str | None = Field(default=None, description="A task; if left out, the default one.")
@@ -176,7 +176,7 @@ class RunRequest(Frozen):
 
 
 class RunOptions(Frozen):
-    """How and where what was asked is run; nothing here decides a result."""
+    """How and where a request is run; nothing here decides a result."""
 
     workers: int | None = Field(
         default=None,
@@ -264,12 +264,12 @@ class RunSpec(Frozen):
 
     Attributes:
         rules: The protocol's version, which codonbench sets.
-        task, task_version, task_options: What is asked.
+        task, task_version, task_options: Task, its version and its options.
         protocol_options: Options of that protocol.
         fold: The fold that this run is tested on, from 0; None if it is not one of several.
         subset: Number of training examples, or of examples of each class if the protocol's options
             say so; None for all.
-        data, data_checksum: Its data; see `Dataset`.
+        data, data_checksum: Data of the task; see `Dataset`.
         model, model_version: The model; `model` is the preset's name if one was given.
         config: All of its hyperparameters, including defaults.
         seed: Seed of the stream, the relabelling and the module's weights.
@@ -278,7 +278,7 @@ class RunSpec(Frozen):
             ends even so; None, and left out of what is hashed, where only pairs count.
         stop: The rule that may end the run before its budget.
         salt: Salt of the relabelling and, under the second rules, of the module's initial state.
-        device, threads: Where it runs, and on how many threads of a CPU.
+        device, threads: Device, and number of CPU threads.
         engine: The requested engine; the record's own `engine` names what trained.
         protocol: The protocol, if it is not the task's own; else None.
         track: ``pretrained`` if the model's weights were pretrained, which gives tables of its own;
@@ -420,7 +420,7 @@ def configure(
         cls: The configuration's class.
         preset: Values to begin with.
         overrides: Text by field name; read as JSON where that works, else as a string.
-        owner: Whose configuration it is, for messages: ``model 'lstm'``.
+        owner: Owner of the configuration, for messages: ``model 'lstm'``.
 
     Raises:
         ConfigError: Names each wrong field, what was given and what is allowed.

@@ -45,13 +45,13 @@ class Input(Frozen):
 
     Attributes:
         kind: A sequence of letters, several sequences, or a vector of numbers.
-        unit: What one item is called: ``sequence``, ``pair``, ``sample``.
-        symbol: What one letter, or one number, is called: ``nucleotide``, ``gene``.
+        unit: Name of one item: ``sequence``, ``pair``, ``sample``.
+        symbol: Name of one letter, or one number: ``nucleotide``, ``gene``.
         alphabet: The letters, in index order: ``ACGT``; empty unless the kind is ``sequence``.
         min_length, max_length: Letters in one item, in all its sequences; for features how many
             there are.
         enumerable: True where the evaluation set holds every possible item.
-        ambiguous: What becomes of letters that the alphabet lacks.
+        ambiguous: Treatment of letters that the alphabet lacks.
         parts: Of several sequences each, in order; its unit is its name: ``mirna``, ``target``.
 
     What was added after records were made is left out of what is written where it says nothing
@@ -197,9 +197,9 @@ class TaskView(Frozen):
     Attributes:
         task: The task's name.
         kind, unit, symbol, alphabet, min_length, max_length, ambiguous, parts: As in `Input`.
-        n_inputs: How many distinct items there are; None where they cannot be enumerated.
+        n_inputs: Number of distinct items; None if they cannot be enumerated.
         target: Classes, labels or quantities.
-        n_outputs: How many classes, labels or quantities: the width of what a module returns.
+        n_outputs: Number of classes, labels or quantities: columns of a module's output.
     """
 
     task: Name
@@ -262,15 +262,15 @@ class TaskSpec(Frozen):
     Attributes:
         name, version, title: Identity; the version is raised with every change that could change a
             score.
-        input, target: What one item is, and what is asked of it.
+        input, target: The item, and what is to be predicted for it.
         protocol: Name of the protocol, which says what is presented, when the model is evaluated
             and when a run ends.
         evaluation: Items that are evaluated throughout training; None if the validation split is.
         train_size, validation_size, test_size: Examples in each split, for each seed. Without
             training examples a task needs a protocol without training.
         default_epochs: The budget when none is given.
-        facts: What only this task's own protocol, metrics and figures read.
-        notes: What a reader of the leaderboard must know about this task's data.
+        facts: Facts that only this task's own protocol, metrics and figures read.
+        notes: Remarks on this task's data for readers of the leaderboard.
         reference, licence: Where the task comes from, and on what terms.
     """
 
@@ -334,8 +334,8 @@ class Column(Frozen):
     """A column of a task's table.
 
     Attributes:
-        metric: What it shows, over a row's seeds.
-        title: Its heading.
+        metric: Metric shown, over a row's seeds.
+        title: Heading.
         short: A shorter heading for narrow tables; the title if it is empty.
         statistic: ``censored_quantile``: null means never, and counts as longer than any.
             ``mean``: over the seeds that have a value.
@@ -364,9 +364,9 @@ class Control(Frozen):
 
     Attributes:
         name: The control's, one of `Task.controls`.
-        metric: What is compared, as a ratio: a position in the stream, where null is never.
+        metric: Metric compared, as a ratio: a position in the stream, where null is never.
         flagged_below: A row is flagged where the whole interval of its ratio lies below.
-        flag: What a flagged row's notes say.
+        flag: Note of a flagged row.
         headings: Of the metric without and with the control, of their ratio, and of the flag.
         explanation: Stands above the table of ratios.
     """
@@ -469,7 +469,7 @@ class Ceiling(Frozen):
     """The best possible value of a task's primary metric, if known.
 
     Attributes:
-        value: Of the primary metric.
+        value: Value of the primary metric.
         low, high: Its 95 % interval; both equal the value if it is exact.
         how: How it is derived, in a clause: ``Bayes rate, computed exactly``.
     """
@@ -519,7 +519,7 @@ class Task(ABC):
     Class attributes:
         name, version, title: As in `TaskSpec`.
         protocol: As in `TaskSpec`.
-        ranking: How its rows are ordered, and what they show.
+        ranking: Order and columns of its rows.
         category: Its heading in lists of tasks, such as ``regulatory`` or ``expression``; rankings
             differ between categories.
         default: True for the task that is used if none is named; at most one may be.
@@ -579,14 +579,14 @@ class Task(ABC):
         """
 
     def remarks(self, record: RunRecord) -> tuple[tuple[str, str], ...]:
-        """Return what a record of this task cannot say, as field and sentence.
+        """Return contradictions in a record of this task, as field and sentence.
 
         Beyond what holds for every task's records; checked without repeating the run.
         """
         return ()
 
     def flags(self, metrics: Mapping[str, float | int | bool | None]) -> tuple[str, ...]:
-        """Return what a reader must be told about a run's figures."""
+        """Return remarks on a run's figures for readers."""
         return ()
 
     def ending(self, record: RunRecord) -> str:
@@ -599,10 +599,10 @@ class Task(ABC):
         controlled: tuple[RunRecord, ...],
         references: Mapping[str, tuple[RunRecord, ...]],
     ) -> tuple[str, ...]:
-        """Return what a reader must be told about a row; a `Doubt` marks its rank, too.
+        """Return notes on a row for readers; a `Doubt` marks its rank, too.
 
         Args:
-            records: Its own, one a seed.
+            records: Records of the row, one a seed.
             controlled: Those of the same row under the ranking's control, one a seed.
             references: Those of the table's reference rows, by model.
         """

@@ -26,7 +26,7 @@ class TrajectoryFacts(Frozen):
     """Facts of the stream and the run, beside the arrays.
 
     Attributes:
-        split: What was evaluated during training: ``evaluation`` or ``validation``.
+        split: Split evaluated during training: ``evaluation`` or ``validation``.
         batch_size: Pairs (an item and its target) in a full batch.
         epoch_pairs: Pairs in one epoch.
         budget_pairs: The budget.
@@ -34,7 +34,7 @@ class TrajectoryFacts(Frozen):
         complete: True where the run spent its whole budget or went non-finite,
             False where a stop rule ended it first.
         selected_pairs: Position of the state that was chosen and tested; None where none was.
-        protocol: What the protocol itself has to say: ``{"window_pairs": 64000}``.
+        protocol: Facts of the protocol: ``{"window_pairs": 64000}``.
     """
 
     split: str = "evaluation"
@@ -54,7 +54,7 @@ class Trajectory:
     Axes: T snapshots, N items, K outputs in true order.
 
     Attributes:
-        task: What was asked.
+        task: The task.
         facts: Facts of the stream and the run.
         pairs: Pairs presented before each snapshot, shape (T,), rising.
         outputs: Of the evaluated items, shape (T, N, K), float32: logits, because softmax ties
@@ -141,7 +141,7 @@ class Output(Frozen):
 
     Attributes:
         unit: ``pairs``, ``epochs``, ``probability``, ``nats``, ...
-        direction: Which way is better.
+        direction: Whether ``higher`` or ``lower`` is better.
         summary: One line.
         least, most: No value lies below or above; None where there is no such bound.
     """
@@ -223,11 +223,11 @@ class SplitMetric(Metric):
         default, which scores one after another.
 
         Args:
-            name: Of the value.
+            name: Name of the value.
             targets: As for `score`.
             outputs: Likewise.
             task: Likewise.
-            counts: How often each item is in each sample, shape (B, N), whole numbers.
+            counts: Multiplicity of each item in each sample, shape (B, N), whole numbers.
         """
         values = []
         for row in counts.astype(np.int64):

@@ -21,8 +21,8 @@ class Tunable(Frozen):
     """A field of a configuration.
 
     Attributes:
-        kind: Of its values; ``other`` than numbers.
-        drawn: How it is sought where nobody says otherwise; None for not at all.
+        kind: Kind of its values; ``other`` than numbers.
+        drawn: How it is tuned by default; None for not at all.
     """
 
     kind: Literal["whole", "number", "other"]

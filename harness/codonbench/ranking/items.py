@@ -67,12 +67,12 @@ class ControlFigure(Frozen):
     """What a row has under a control.
 
     Attributes:
-        mean: Its primary metric, with the interval over seeds and items.
+        mean: The primary metric, with the interval over seeds and items.
         chance: What the same answers have, given for each other's items; None where it is not
             asked.
-        agreement: Of answers on the other strand with those on this one: share of items of the same
+        agreement: Between answers on the other strand and on this one: share of items of the same
             class, or correlation of quantities; None elsewhere.
-        flag: What a reader must be told; empty for nothing.
+        flag: Remark for readers; empty for none.
     """
 
     mean: Mean
@@ -85,7 +85,7 @@ class CleanFigure(Frozen):
     """What a row has on the test items without a near-copy in training.
 
     Attributes:
-        mean: Its primary metric, with the interval over seeds and these items.
+        mean: The primary metric, with the interval over seeds and these items.
         rank: Among the contestants that are ranked by all items, from 1; None for others.
     """
 
@@ -97,14 +97,14 @@ class RowFigures(Frozen):
     """What is known of a row over seeds and items.
 
     Attributes:
-        mean: Its primary metric, with the interval over both.
-        controls: What it has under each control.
-        clean: What it has on clean test items; None where all are, or too few.
+        mean: The primary metric, with the interval over both.
+        controls: Figures under each control.
+        clean: Figures on clean test items; None if all are clean, or too few.
         gain: Over the best reference row or rule; None for a reference row, or where there is none.
         tier: As in `Row`.
         ranks: The row's place among all of the table in each of `DRAWS` samples, from 1, equal
             ones sharing their mean.
-        twin: Of a pretrained row over its random twin, see `twin_of`; None for none.
+        twin: Gain of a pretrained row over its random twin, see `twin_of`; None for none.
     """
 
     mean: Mean
@@ -123,9 +123,9 @@ class TableFigures(Frozen):
         inputs: SHA-256 of the records it follows from, and of the test outputs where what is right
             may be published.
         metric: The primary one.
-        n_items: How many test items there are.
-        n_groups: How many groups of them were drawn; None where each item was.
-        n_clean: How many test items are clean; None where rows were not scored on these.
+        n_items: Number of test items.
+        n_groups: Number of groups that were drawn; None if items were.
+        n_clean: Number of clean test items; None if rows were not scored on these.
         rule: What the best rule of the audit of the data has, over items; None where it is not
             known item by item.
         rows: By the row's id.
@@ -148,7 +148,7 @@ class Rule:
     """What a rule without a model answers for the test items of some data.
 
     Attributes:
-        name: Of the rule.
+        name: Name of the rule.
         answers: The class of each item in the order of the test split, a digit of base 36 each.
     """
 
@@ -162,8 +162,8 @@ class Tested:
 
     Attributes:
         metrics: By name.
-        outputs: By run id.
-        kept: Figures that were made where the targets lie, by `TableFigures.inputs`.
+        outputs: Test outputs by run id.
+        kept: Figures made where the targets are available, by `TableFigures.inputs`.
         files: As `codonbench.records.test_outputs.gather` has them.
         copied: Places in the test split of items with a near-copy in training, by the checksum of
             the data, as audits say.
@@ -217,7 +217,7 @@ def gather_shared(
 
     Args:
         store: The results folder.
-        records: Of the runs.
+        records: Records of the runs.
         registry: The plugins.
 
     Raises:
@@ -263,9 +263,9 @@ class Runs:
     """A row's runs, in the order of ranks.
 
     Attributes:
-        id: Of the row.
-        model: Its name.
-        mean: Of its primary metric over seeds; None where no run has a value.
+        id: Id of the row.
+        model: Name of the model.
+        mean: Mean of the primary metric over seeds; None if no run has a value.
         reference: Whether it is a reference row.
         records: One a seed.
         controls: The row's records under each control, one a seed.
@@ -288,9 +288,9 @@ def compare(
     was when these same runs were last compared.
 
     Args:
-        rows: Of one table, in the order of ranks.
+        rows: Rows of one table, in the order of ranks.
         ranking: The task's.
-        tested: What runs answered.
+        tested: Test outputs of the runs.
         shares_targets: As in `Task`.
     """
     outputs = {row.id: _by_seed(row.records, tested) for row in rows}
@@ -366,10 +366,10 @@ def _ruled(
 
     Args:
         rule: The rule.
-        like: What a run of the table answered.
-        seeds: Of the table's rows.
+        like: Test outputs of a run of the table.
+        seeds: Seeds of the table's rows.
         metric: The primary one.
-        name: Of its value.
+        name: Name of the metric's value.
     """
     answers = np.array([int(digit, 36) for digit in rule.answers], dtype=np.int64)
     classes = len(like.task.target.names)
@@ -520,7 +520,7 @@ class _Scoring:
 
     Attributes:
         metric: The primary one.
-        name: Of its value.
+        name: Name of the metric's value.
         sign: 1 where higher is better, else -1.
     """
 
@@ -540,7 +540,7 @@ class _Scoring:
         Args:
             control: Its name.
             own: The row's scores without it.
-            answers: Of the row without it, by seed.
+            answers: Test outputs of the row without it, by seed.
             under: And with it.
         """
         scores = score_row(under, self.metric, self.name)
@@ -581,7 +581,7 @@ class _Scoring:
         return RowScores(scores.seeds, level, np.tile(level, (RESAMPLES, 1)), scores.n_units)
 
     def _better(self, first: RowScores, second: RowScores, level: float) -> bool:
-        """Return whether the first is told apart from the second, and better."""
+        """Return whether the first is significantly better than the second."""
         gaps = differences(first, second)
         if gaps is None or self.sign * gaps.values.mean() <= 0:
             return False

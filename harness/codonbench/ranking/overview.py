@@ -48,7 +48,7 @@ class Cell(Frozen):
         role, rank, tier: As in `Row`.
         figure: The primary metric.
         gain: Over the best reference row; None where that is not known.
-        seeds: How many.
+        seeds: Number of seeds.
         parameters, seconds: As in `Row`.
     """
 
@@ -129,16 +129,16 @@ class Win(Share):
 
 
 class Standing(Frozen):
-    """How a model stands over the tasks of a summary.
+    """The ranks of a model over the tasks of a summary.
 
     Attributes:
-        model: Its label.
+        model: Label of the model.
         reference: Whether all its rows are reference rows.
         n_tasks: On how many it was run.
         mean_rank: Over the tasks; 1 is the best.
-        win_rate: Of pairs of a task and another model, the share in which it comes first.
+        win_rate: Share of pairs of a task and another model in which it is better.
         tier: From 1.
-        swaps: How often the next row stands before it, of all samples; None for the last.
+        swaps: Share of samples in which the next row precedes it; None for the last.
     """
 
     model: str
@@ -154,12 +154,12 @@ class Summary(Frozen):
     """Models over the tasks of one category, or of all.
 
     Attributes:
-        category: Its name; empty for all of them together.
+        category: Name of the category; empty for all together.
         device: The kind of device.
         tasks: Those that count.
-        failed: Those whose data audit is FAIL; left out unless they are asked for.
+        failed: Tasks whose data audit is FAIL; left out unless requested.
         unplaced: Those left out, since none of the models was run on them.
-        critical_difference: Of two mean ranks (Nemenyi, 5 %).
+        critical_difference: Critical difference of two mean ranks (Nemenyi, 5 %).
         standings: By mean rank.
         wins: Of each model against those behind it in `standings`, in that order: over tasks that
             either was run on, the share in which it comes first, which one that was not run does
@@ -177,7 +177,7 @@ class Summary(Frozen):
 
     @property
     def groups(self) -> tuple[tuple[int, int], ...]:
-        """First and last of models that are not told apart, each from each; none inside another."""
+        """First and last model of each maximal group without significant differences."""
         ranks = [own.mean_rank.value for own in self.standings]
         found: list[tuple[int, int]] = []
         for first, rank in enumerate(ranks):
@@ -305,7 +305,7 @@ def _cell(row: Row, table: Table) -> Cell:
 
 
 def _summary(category: str, device: str, part: Sequence[tuple[TaskLine, Table]]) -> Summary | None:
-    """Return how models stand over tasks; None where none was run on half of them."""
+    """Return the ranks of models over tasks; None if none was run on half of them."""
     sound = [(line, table) for line, table in part if line.counts]
     run = Counter(name for line, _ in sound for name in line.cells)
     labels = sorted(name for name, n in run.items() if 2 * n >= len(sound))
@@ -391,7 +391,7 @@ def _wins(
 
     Args:
         places: As `_places` has them, in the order of standings; (T, 1 + DRAWS, M).
-        there: Which models were run, (T, M).
+        there: Whether each model was run, (T, M).
         tasks: Of each sample over tasks, those drawn, (S, T).
         picked: Of each of these, which of its own samples; likewise.
     """

@@ -23,11 +23,11 @@ class PageTask(Frozen):
     Attributes:
         title, version, category, protocol, reference, licence, notes: As in `TaskSpec`; empty where
             the task does not say.
-        input, target, strand: In words.
+        input, target, strand: Descriptions.
         sizes: Training, validation and test items, where an audit or a run says.
         folded: Whether rows are cross-validated, each item tested once, whatever the split.
         examples, withheld: As in `ItemFacts`.
-        audit: What an audit says of the data, the verdict first; empty where there is none.
+        audit: Result of the data audit, the verdict first; empty if there is none.
         findings: The check, its grade and its words, the gravest first.
         best_rule: As in `Table`.
     """

@@ -35,9 +35,9 @@ class PageSources:
 
     Attributes:
         tasks, metrics: By name.
-        outputs: Of runs, by run id.
+        outputs: Test outputs by run id.
         audits, facts: By the checksum of the data.
-        days: Of commits of codonbench, for records that do not say when they were made.
+        days: Days of commits of codonbench, for records without a day.
         withheld: Runs whose answers are training targets that may not be published, by id.
         official: Whether the board is the one that comes with codonbench.
     """
@@ -83,7 +83,7 @@ class Questions(Frozen):
     Attributes:
         table: The table's id.
         items: As in `RowAnswers`.
-        kind, names: What is asked.
+        kind, names: Kind and names of the target.
         item, column: Which test item, and which of the names; None where each item is asked once.
         right: The class, whether the label is there, or the quantity in steps from `low` to `high`;
             None where that may not be published.
@@ -113,11 +113,11 @@ def missing_parts(
     """Return why rows have no score by a fact of the test items, by the fact.
 
     Args:
-        ranking: Of the table.
-        table: Its items; None where nothing is known of answers to them.
-        facts: What its items are like, where somebody has described them.
+        ranking: Ranking of the table.
+        table: Items of the table; None without answers to them.
+        facts: Facts on the items, if there are any.
         known: The facts by which rows do have a score.
-        answered: Whether answers of any of its runs are at hand.
+        answered: Whether answers of any of its runs are available.
     """
     every = ""
     if ranking.primary.scale != "other":
@@ -196,7 +196,7 @@ def answers(row: str, name: str, table: TableItems) -> RowAnswers | None:
 
 
 def _there(run: ItemOutputs) -> npt.NDArray[np.bool_]:
-    """Return which quantities of each item were measured, (N, K): all, where nobody knows."""
+    """Return which quantities of each item were measured, (N, K): all, if unknown."""
     if run.targets is None:
         return np.ones(run.outputs.shape, dtype=np.bool_)
     return ~np.isnan(np.asarray(run.targets, dtype=np.float64))

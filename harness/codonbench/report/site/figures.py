@@ -49,10 +49,10 @@ class Figures(ABC):
       its stop rule; ``explain()``: an element that says how a table is to be read.
 
     Class attributes:
-        name: Of the object and of the folder of assets.
+        name: Name of the object and of the folder of assets.
         scripts, styles: Files among the assets, in the order they are loaded.
         metrics: Metrics that the page gives of each seed, beside those that tables have columns of.
-        Content: What a row's file holds.
+        Content: Content of a row's file.
     """
 
     name: ClassVar[str]
@@ -81,7 +81,7 @@ class Figures(ABC):
 
         Args:
             records: The row's.
-            store: Where their trajectories lie, if anywhere.
+            store: Has their trajectories; None for none.
             old: What is kept of what was made before.
             anew: Make again what was made before, where the trajectory is at hand.
 

@@ -139,7 +139,7 @@ def drawn_rows(
         board: The leaderboard.
         runs: The records that its rows count.
         old: What was made before.
-        store: Where trajectories lie, if anywhere.
+        store: Has trajectories; None for none.
         figures: Whose turn it is, in this order; the first that has something draws the row.
         anew: Make what trajectories are at hand for again, though it was made before.
 
@@ -169,9 +169,9 @@ def wanted_files(
     Args:
         board: The leaderboard.
         runs: The records that its rows count.
-        drawn: What rows are drawn from.
+        drawn: Data of the rows' figures.
         figures: Those of all plugins.
-        known: What else there is to draw on.
+        known: Further sources of the page.
     """
     content: Files = {PurePosixPath(_INDEX): _index(figures), **dict(_assets(figures))}
     drawn_by = {}
@@ -227,11 +227,11 @@ def out_of_date(stale: Iterable[PurePosixPath]) -> list[PurePosixPath]:
 
 
 def check_written_here(folder: Path, stale: Iterable[PurePosixPath], wanted: Files) -> None:
-    """Make sure that nothing of somebody else's is in the way, before anything is written.
+    """Check that no file of others would be overwritten, before anything is written.
 
     Args:
         folder: The page's.
-        stale: What is to be written or deleted.
+        stale: Files to be written or deleted.
         wanted: All that the folder should hold.
 
     Raises:

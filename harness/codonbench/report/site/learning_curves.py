@@ -47,7 +47,7 @@ class RowCurves(RowContent):
     """A row's curves.
 
     Attributes:
-        metric, title: What is shown, and its heading.
+        metric, title: Metric shown, and its heading.
         higher: Whether more of it is better.
         seeds: One a run whose trajectory was at hand.
     """

@@ -26,10 +26,10 @@ class ModelRow(Frozen):
         row: The row's id.
         metric, digits, figure, gain, rank, tier, of, role, seeds: How it stands there, among `of`
             rows.
-        config, changes, version: What ran.
+        config, changes, version: Configuration and version.
         source: SHA-256 of its source.
         supplier: Distribution, version and module.
-        environment: What it ran in, by name.
+        environment: Its environment, by name.
         about: As in `PageRow`.
         command: What makes the runs again.
         notes: As in `Row`.
@@ -79,7 +79,7 @@ def build_models(
     Args:
         board: The leaderboard.
         runs: The records that its rows count.
-        known: What else there is to draw on.
+        known: Further sources of the page.
         compared: Ids of tables whose rows can be laid side by side item by item.
     """
     found: dict[str, list[ModelRow]] = defaultdict(list)

@@ -59,7 +59,7 @@ class PageColumn(Frozen):
 
 
 class Beside(Frozen):
-    """How a row stands beside its control; see `codonbench.ranking.rows.Contrast`."""
+    """A row compared with its control; see `codonbench.ranking.rows.Contrast`."""
 
     control: str
     ratio: Median | None
@@ -72,7 +72,7 @@ class PageRow(Frozen):
 
     Attributes:
         id: Of its figures' file, and of links to it.
-        figures: Whose figures they are; empty where there is no such file.
+        figures: Plugin of its figures; empty if there is no such file.
         label: The id of its model's page.
         model, supplier, version: Who; `supplier` is empty for what comes with codonbench.
         changes: Where the configuration departs from the name's own, and what else tells it from
@@ -80,7 +80,7 @@ class PageRow(Frozen):
         config: The whole configuration.
         about: Facts its author gives: summary, authors, licence, reference.
         seeds, values: The seeds counted, and each one's metrics in the same order.
-        unanswered: Which of these metrics were not measured in some seed.
+        unanswered: Metrics not measured in some seed.
         beside: Its controls.
         clean: What it has on the clean test items, and the rank there; empty where nobody knows.
         items: What is known of its answers for test items; None where these are not at hand.
@@ -135,7 +135,7 @@ class PageTable(Frozen):
 
     Attributes:
         id: Of its file, and of links to it.
-        figures: Whose figures its rows have, and who explains its columns; empty for nobody.
+        figures: Plugin of the figures of its rows, which explains its columns; empty for none.
         columns: Its metrics: the primary one, another that stands beside the name, and the rest.
         leading: How many of them stand beside the model's name.
         success: The metric that is null where a run did not succeed; empty where every run does.
@@ -145,7 +145,7 @@ class PageTable(Frozen):
         floor: The label of the reference row that gains are over; empty where there are none.
         no_gain: Why there are none, where that is known.
         published: As in `Table`.
-        curves: Of rows of the same task and data.
+        curves: Curves of rows of the same task and data.
         kind: What its rows' answers are, and `names` of what; empty where no test outputs are at
             hand.
         parts: Of the test items by each fact.
@@ -218,7 +218,7 @@ class PageLine(Frozen):
     Attributes:
         table: Its id; of scores by training examples, that of the table beside which they stand.
         protocol, track: What its rows were run by, and whether weights had seen data before.
-        n_items: How many test items there are; None where rows are not compared over items.
+        n_items: Number of test items; None if rows are not compared over items.
         cells: One a row.
     """
 
@@ -244,7 +244,7 @@ apart from one half."""
 
 
 class PageSummary(Frozen):
-    """How models stand over many tasks; see `codonbench.ranking.overview.Summary`.
+    """Ranks of models over many tasks; see `codonbench.ranking.overview.Summary`.
 
     Attributes:
         groups, wins: As there; `wins` in less room.
@@ -262,7 +262,7 @@ class PageSummary(Frozen):
 
 
 class PageOverview(Frozen):
-    """All tasks, and how models stand over many."""
+    """All tasks, and ranks of models over many."""
 
     lines: tuple[PageLine, ...]
     summaries: tuple[PageSummary, ...]
@@ -283,7 +283,7 @@ class Page(Frozen):
 
     Attributes:
         models: Id and label of each.
-        unrun: Tasks that nobody has run, of the official board.
+        unrun: Tasks without runs, of the official board.
     """
 
     schema_version: Literal[2] = 2
@@ -315,7 +315,7 @@ def build_front(board: Board, runs: Records, known: PageSources) -> Page:
     Args:
         board: The leaderboard.
         runs: The records that its rows count.
-        known: What else there is to draw on.
+        known: Further sources of the page.
     """
     labels = {row.label for table in board.shown for row in table.all_rows}
     models = tuple((model_id(label), shown(label)) for label in sorted(labels))
@@ -457,13 +457,13 @@ def build_table(
     is no such file.
 
     Args:
-        table: Of the board.
+        table: Table of the board.
         board: The leaderboard.
         runs: The records that its rows count.
-        drawn_by: Whose figures a row has, by its id.
-        figures: Whose figures rows of its task have; empty for nobody's.
+        drawn_by: Plugin of the figures of a row, by its id.
+        figures: Plugin of the figures of its rows; empty for none.
         more: Metrics to give of each seed, beside those of columns.
-        known: What else there is to draw on.
+        known: Further sources of the page.
     """
     ranking = table.ranking
     columns = _columns(ranking)
@@ -644,7 +644,7 @@ def _same(contrast: Contrast, row: Row) -> bool:
 
 
 def about_model(record: RunRecord) -> dict[str, str]:
-    """Return what a model's author says of it, cut to what fits a page."""
+    """Return facts that a model's author declares, cut to what fits a page."""
     info = record.info
     facts = {
         "summary": info.summary,
