@@ -27,8 +27,8 @@ from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.board import Board, build_board
 from codonbench.ranking.item_scores import Gain
 from codonbench.ranking.items import gather_tested
+from codonbench.records.recorded_outputs import ItemOutputs
 from codonbench.records.store import Store
-from codonbench.records.test_outputs import ItemOutputs
 from codonbench.report.item_facts import read_facts
 from codonbench.report.site.by_item import PageSources
 from codonbench.report.site.files import wanted_files

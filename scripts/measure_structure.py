@@ -34,7 +34,7 @@ LATER = {
     "harness/codonbench/protocols": "controls folds linear_probe sample_efficiency supervised "
     "trial zero_shot",
     "harness/codonbench/ranking": "by_item curves item_scores items overview pairwise published",
-    "harness/codonbench/records": "again known remote table test_outputs",
+    "harness/codonbench/records": "again known recorded_outputs remote table",
     "harness/codonbench/report": "by_category data_audit item_facts pictures",
     "harness/codonbench/report/site": "by_item learning_curves",
     "harness/codonbench/testing": "estimators",

@@ -1,7 +1,7 @@
 """The exceptions codonbench raises, and the exit code each one ends a command with.
 
 BenchError
-├── UsageError            what was asked for cannot be done as asked          exit 2
+├── UsageError            the request cannot be carried out                   exit 2
 │   ├── UnknownNameError      no model, task, metric or data source has that name
 │   ├── ConfigError           a field is misspelt, mistyped or out of range
 │   ├── DataError             sequences are missing, unreadable or unusable
@@ -28,7 +28,7 @@ class BenchError(Exception):
 
 
 class UsageError(BenchError):
-    """What was asked for cannot be done as asked.
+    """The request cannot be carried out.
 
     Args:
         message: What, in words.

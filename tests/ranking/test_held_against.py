@@ -9,7 +9,7 @@ from codonbench import Ranking
 from codonbench.ranking import items
 from codonbench.ranking.items import Runs, compare
 from codonbench.ranking.statistics import mean
-from codonbench.records.test_outputs import ItemOutputs, hash_items
+from codonbench.records.recorded_outputs import ItemOutputs, hash_items
 from codonbench_metrics.classification import Mcc
 from samples import TWO_CLASSES
 

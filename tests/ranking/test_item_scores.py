@@ -22,7 +22,7 @@ from codonbench.ranking.item_scores import (
 from codonbench.ranking.items import Runs, compare
 from codonbench.ranking.statistics import RESAMPLES, Mean, draws
 from codonbench.ranking.tiers import tiers
-from codonbench.records.test_outputs import ItemOutputs, hash_items
+from codonbench.records.recorded_outputs import ItemOutputs, hash_items
 from codonbench_metrics.classification import Accuracy, Auroc
 from codonbench_metrics.quantities import Pearson
 from samples import TWO_CLASSES

@@ -9,14 +9,14 @@ from pathlib import Path
 from codonbench.contracts import Metric, SplitMetric, Task, TaskSpec, Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
-from codonbench.records.store import Store
-from codonbench.records.test_outputs import (
+from codonbench.records.recorded_outputs import (
     FOLDER,
     ItemOutputs,
     read_outputs,
     read_targets,
     tolerance,
 )
+from codonbench.records.store import Store
 from codonbench.scoring.rescore import agree, is_computed
 from codonbench.scoring.score import Number, score, score_validation
 

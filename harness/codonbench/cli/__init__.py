@@ -11,7 +11,7 @@ MEANINGS = MappingProxyType(
     {
         DONE: "all went well; never succeeding is a result, not a failure",
         FAILED: "a run ended in error, a plugin failed, or what was checked is not sound",
-        UNUSABLE: "what was asked for cannot be done as asked",
+        UNUSABLE: "the request cannot be carried out",
         STALE: "--check of bench leaderboard, reproduce or score: something is out of date",
         INTERRUPTED: "Ctrl-C; the run in progress left a record with status interrupted",
     }

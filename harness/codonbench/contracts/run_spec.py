@@ -1,4 +1,4 @@
-"""What was asked: a request as a person makes it, and the spec of one run it leads to."""
+"""A request as a user makes it, and the spec of each run it leads to."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ class Output(Frozen):
 
     Attributes:
         unit: ``pairs``, ``epochs``, ``probability``, ``nats``, ...
-        direction: Whether ``higher`` or ``lower`` is better.
+        direction: Whether ``higher`` or ``lower`` is better, or ``none`` of them.
         summary: One line.
         least, most: No value lies below or above; None where there is no such bound.
     """

@@ -216,7 +216,7 @@ class Executor:
             owner: Whose configuration it is, for messages; the model's by default.
 
         Raises:
-            UsageError: Something is wrong with what was asked.
+            UsageError: The request is invalid.
             PluginError: The plugin has no answer.
         """
         if self._pool is not None and request.device != "cpu" and nvidia_is_visible():
@@ -246,7 +246,7 @@ class Executor:
             device: Device of runs made on a cluster; None for runs made here.
 
         Raises:
-            UsageError: Something is wrong with what was asked.
+            UsageError: The request is invalid.
             PluginError: A plugin does not load, or fails to load its data.
         """
         self.get_ready(request)

@@ -41,8 +41,8 @@ from codonbench.ranking.rows import (
 from codonbench.ranking.statistics import DRAWS, Mean, drawn_ranks, draws
 from codonbench.ranking.tiers import p_by_seed, tiers
 from codonbench.records.files import printable, shipped
+from codonbench.records.recorded_outputs import FOLDER, OURS
 from codonbench.records.store import BadRecord, Store
-from codonbench.records.test_outputs import FOLDER, OURS
 from codonbench.scoring.score import RowKey, row_key, task_of
 
 _Place = tuple[str, str]

@@ -19,7 +19,7 @@ from pydantic import Field
 from codonbench.contracts import Frozen, Metric, SplitMetric
 from codonbench.contracts.run_record import RunRecord
 from codonbench.ranking.statistics import resamples
-from codonbench.records.test_outputs import ItemOutputs
+from codonbench.records.recorded_outputs import ItemOutputs
 from codonbench.scoring.score import metric_giving
 
 Kind = Literal["classes", "labels", "quantities", "scores"]

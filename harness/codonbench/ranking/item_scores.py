@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from codonbench.contracts import Frozen, SplitMetric
 from codonbench.ranking.statistics import RESAMPLES, Mean, draws, interval, mean, six_digits
-from codonbench.records.test_outputs import ItemOutputs
+from codonbench.records.recorded_outputs import ItemOutputs
 
 FEWEST_SEEDS = 3
 """Seeds that two rows must share to be told apart: the variance of two says next to nothing."""

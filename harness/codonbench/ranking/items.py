@@ -38,8 +38,8 @@ from codonbench.ranking.item_scores import (
 )
 from codonbench.ranking.statistics import RESAMPLES, Mean, drawn_ranks, six_digits
 from codonbench.ranking.tiers import tiers
+from codonbench.records.recorded_outputs import FOLDER, ItemOutputs, gather, tolerance
 from codonbench.records.store import BadRecord, Store
-from codonbench.records.test_outputs import FOLDER, ItemOutputs, gather, tolerance
 from codonbench.scoring.score import metric_giving, task_of
 
 FEWEST_CLEAN = 30
@@ -164,7 +164,7 @@ class Tested:
         metrics: By name.
         outputs: Test outputs by run id.
         kept: Figures made where the targets are available, by `TableFigures.inputs`.
-        files: As `codonbench.records.test_outputs.gather` has them.
+        files: As `codonbench.records.recorded_outputs.gather` has them.
         copied: Places in the test split of items with a near-copy in training, by the checksum of
             the data, as audits say.
         rules: The best rule of the audit of some data, likewise.

@@ -186,7 +186,7 @@ def errors_noted(
         view: The task, where the plugin computes on items, whose lengths a fault of shapes says.
 
     Raises:
-        UsageError: The model cannot serve this task: what was asked is at fault.
+        UsageError: The model cannot serve this task.
         CannotCapture: To be tried on another rung.
     """
     try:

@@ -11,7 +11,7 @@ import pytest
 from codonbench import Target
 from codonbench.contracts import Column, Ranking
 from codonbench.ranking.by_item import TableItems, item_figures, row_items, table_items
-from codonbench.records.test_outputs import ItemOutputs, hash_items
+from codonbench.records.recorded_outputs import ItemOutputs, hash_items
 from codonbench.report.item_facts import ItemFacts
 from codonbench.report.site.by_item import answers, missing_parts, questions
 from codonbench.report.site.scripts import Packed, pack, unpack

@@ -19,7 +19,7 @@ from codonbench.contracts import Frozen, Metric, Ranking, Task
 from codonbench.contracts.run_record import RunRecord
 from codonbench.leakage.verdict import DataAudit
 from codonbench.ranking.by_item import FEWEST, Kind, TableItems, probabilities
-from codonbench.records.test_outputs import ItemOutputs
+from codonbench.records.recorded_outputs import ItemOutputs
 from codonbench.report.item_facts import ItemFacts
 from codonbench.report.site.scripts import Packed, pack
 

@@ -7,13 +7,13 @@ from codonbench import Input, Target, TaskSpec
 from codonbench.contracts import Trajectory, TrajectoryFacts
 from codonbench.contracts.run_record import hash_trajectory
 from codonbench.errors import StoreError
-from codonbench.records.store import Store
-from codonbench.records.test_outputs import (
+from codonbench.records.recorded_outputs import (
     ItemOutputs,
     gather,
     pack_outputs,
     read_outputs,
 )
+from codonbench.records.store import Store
 from codonbench_metrics.classification import Accuracy, Auroc, Mcc
 from codonbench_metrics.quantities import Pearson, Spearman
 

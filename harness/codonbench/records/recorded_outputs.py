@@ -47,7 +47,7 @@ class ItemOutputs:
     """What one run answered for the test items.
 
     Attributes:
-        task: What was asked.
+        task: The task.
         trajectory: SHA-256 of the trajectory that this was taken from.
         items: SHA-256 of what is right for the items: runs that share it were asked the same.
         outputs: Shape (N, K); of classes less each item's largest.
@@ -93,7 +93,7 @@ class ItemOutputs:
             if groups is not None and (groups.shape, groups.dtype.kind) != ((len(targets),), "i"):
                 raise ValueError(f"groups are {groups.dtype} of shape {groups.shape}")
         except ValueError as error:
-            raise StoreError(f"{path} does not fit what was asked: {error}; delete it") from error
+            raise StoreError(f"{path} does not fit the targets: {error}; delete it") from error
         return replace(self, targets=targets, groups=groups)
 
     def digest(self) -> str:
