@@ -28,6 +28,12 @@ def test_the_score_of_a_constant_answer_is_0():
     assert quantities.score(np.arange(3), np.ones((3, 1))) == 0
 
 
+def test_the_score_of_labels_is_named_as_such():
+    labels = Answers(np.array([[0.0], [1.0]]), (), labels=True)
+    assert labels.score_name == "mean Pearson's r of the labels"
+    assert Answers(labels.right, ()).score_name == "Pearson's r"
+
+
 def test_the_score_of_quantities_leaves_missing_ones_out():
     right = np.array([[1.0], [2.0], [np.nan], [4.0]])
     assert Answers(right, ()).score(

@@ -183,7 +183,8 @@ class _Audit:
         parts = [split.train] if "validation" in dataset.splits else [split.train, split.validation]
         self._train = np.sort(np.concatenate(parts))
         kind, names = dataset.spec.target.kind, dataset.spec.target.names
-        self._answers = tells.Answers(dataset.targets, names if kind == "classes" else ())
+        classes = names if kind == "classes" else ()
+        self._answers = tells.Answers(dataset.targets, classes, labels=kind == "labels")
         self._items, self._size, self._pairs = letters_of(dataset)
 
     def result(self) -> DataAudit:

@@ -42,11 +42,13 @@ class Answers:
     Attributes:
         right: Class ids (N,), or labels or quantities (N, K).
         names: Names of the classes; empty for other targets.
+        labels: Whether targets are labels, 0 or 1.
         predictions: Predictions of rules, by check.
     """
 
     right: npt.NDArray[Any]
     names: tuple[str, ...]
+    labels: bool = False
     predictions: dict[str, Predictions] = field(default_factory=dict)
 
     @property
@@ -57,7 +59,9 @@ class Answers:
     @property
     def score_name(self) -> str:
         """Name of the score."""
-        return "MCC" if self.classes else "Pearson's r"
+        if self.classes:
+            return "MCC"
+        return "mean Pearson's r of the labels" if self.labels else "Pearson's r"
 
     def columns(self, rows: IntArray) -> FloatArray:
         """Return targets as numbers (n, K): one-hot classes or values, missing ones as mean."""
