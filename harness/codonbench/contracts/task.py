@@ -452,12 +452,17 @@ class Ranking(Frozen):
         """The column that rows are ranked by."""
         return self.column(self.metric)
 
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, else -1."""
+        return 1 if self.direction == "higher" else -1
+
     def cost(self, value: float | None) -> float:
         """Return what a value of the primary metric is ranked by, lower is better; None: never."""
         if value is None:
             return math.inf
-        sign = -1 if self.direction == "higher" else 1
-        return sign * value if self.floor is None else max(sign * value, sign * self.floor)
+        cost = -self.sign * value
+        return cost if self.floor is None else max(cost, -self.sign * self.floor)
 
     @property
     def key_metrics(self) -> tuple[str, ...]:

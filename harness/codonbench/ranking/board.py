@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from codonbench.contracts import Ceiling, Frozen, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import RunSpec
+from codonbench.contracts.trajectory import FloatArray
 from codonbench.plugins.registry import ask_task
 from codonbench.ranking.curves import Curves, learning_curves
 from codonbench.ranking.items import Runs, TableFigures, Tested, compare, figures_file
@@ -194,7 +194,7 @@ class Table(Frozen):
     @property
     def best_reference(self) -> str | None:
         """The reference row that is best in the primary metric; None where none has a value."""
-        sign, metric = 1 if self.ranking.direction == "higher" else -1, self.ranking.metric
+        sign, metric = self.ranking.sign, self.ranking.metric
         values = {row.model: row.means[metric] for row in self.references if metric in row.means}
         found = {model: sign * own.value for model, own in values.items() if own is not None}
         return max(found, key=lambda model: found[model]) if found else None
@@ -592,7 +592,7 @@ def _drawn_ranks(
     return drawn_ranks({row.id: -_drawn_costs(records, ranking) for row, records in rows})
 
 
-def _drawn_costs(records: Sequence[RunRecord], ranking: Ranking) -> npt.NDArray[np.float64]:
+def _drawn_costs(records: Sequence[RunRecord], ranking: Ranking) -> FloatArray:
     """Return what a row is ranked by in samples of its seeds, lower is better; shape (DRAWS,)."""
     costs = [cost for _, cost in sorted(_costs(records, ranking).items())]
     if not costs:

@@ -13,11 +13,11 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from codonbench.contracts import Frozen, Metric, SplitMetric
 from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray
 from codonbench.ranking.statistics import resamples
 from codonbench.records.recorded_outputs import ItemOutputs
 from codonbench.scoring.score import metric_giving
@@ -37,9 +37,6 @@ FEWEST = 20
 
 _DRAWS = 200
 _MOST_CLASSES = 25  # of a confusion
-
-_Floats = npt.NDArray[np.float64]
-_Ints = npt.NDArray[np.int64]
 
 
 class Part(Frozen):
@@ -99,9 +96,9 @@ class TableItems:
     kind: Kind
     items: str
     outputs: Mapping[str, Mapping[int, ItemOutputs]]
-    facts: Mapping[str, _Ints]
+    facts: Mapping[str, IntArray]
     parts: Mapping[str, tuple[Part, ...]]
-    masks: Mapping[str, npt.NDArray[np.bool_]]
+    masks: Mapping[str, BoolArray]
 
     @property
     def right(self) -> bool:
@@ -112,7 +109,7 @@ class TableItems:
 def table_items(
     rows: Mapping[str, Sequence[RunRecord]],
     outputs: Mapping[str, ItemOutputs],
-    facts: Mapping[str, _Ints],
+    facts: Mapping[str, IntArray],
 ) -> TableItems | None:
     """Return the test items of a table; None where no test outputs are at hand.
 
@@ -159,7 +156,7 @@ def table_items(
     )
 
 
-def _parts(values: _Ints) -> tuple[tuple[Part, ...], npt.NDArray[np.bool_]]:
+def _parts(values: IntArray) -> tuple[tuple[Part, ...], BoolArray]:
     """Return parts of items by a fact, and which items are in each: every item is in one.
 
     About equally large ones, but where many items are alike: a part that would be too small is
@@ -229,7 +226,7 @@ def item_figures(
     return ItemFigures(parts=dict(table.parts), rows=rows)
 
 
-def probabilities(run: ItemOutputs) -> tuple[_Ints, _Floats]:
+def probabilities(run: ItemOutputs) -> tuple[IntArray, FloatArray]:
     """Return what is right for every question, (Q,), and the probability of each answer, (Q, C)."""
     targets = np.asarray(run.targets)
     wide = run.outputs.astype(np.float64)
@@ -310,7 +307,7 @@ def _scores_of_parts(
 
 
 def _score(
-    runs: Sequence[ItemOutputs], mask: npt.NDArray[np.bool_], metric: SplitMetric, name: str
+    runs: Sequence[ItemOutputs], mask: BoolArray, metric: SplitMetric, name: str
 ) -> tuple[float, float, float] | None:
     """Return a row's score on some of the items and its interval; None where it has none there."""
     n = int(mask.sum())
@@ -330,7 +327,7 @@ def _score(
 
 
 @lru_cache(maxsize=64)
-def _drawn(n: int) -> _Floats:
+def _drawn(n: int) -> FloatArray:
     """Return how often each of n items is in the whole, and in each of `_DRAWS` samples."""
     found = np.concatenate([np.ones((1, n)), resamples(np.random.default_rng(n), _DRAWS, n)])
     found.setflags(write=False)  # every caller gets the same array

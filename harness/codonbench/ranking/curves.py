@@ -102,7 +102,7 @@ def learning_curves(
 def _curves(key: str, found: Sequence[tuple[RunRecord, Task]], target: float | None) -> Curves:
     (first, task), records = found[0], [record for record, _ in found]
     ranking = task.ranking
-    sign = -1.0 if ranking.direction == "lower" else 1.0
+    sign = ranking.sign
     sizes = tuple(sorted({record.run_spec.subset or 0 for record in records}))
     rows: dict[RowKey, list[RunRecord]] = defaultdict(list)
     for record in sorted(records, key=lambda r: (r.model, r.seed, r.run_id, r.checksum)):

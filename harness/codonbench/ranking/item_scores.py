@@ -27,9 +27,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from codonbench.contracts import Frozen, SplitMetric
+from codonbench.contracts.trajectory import FloatArray, IntArray
 from codonbench.ranking.statistics import RESAMPLES, Mean, draws, interval, mean, six_digits
 from codonbench.records.recorded_outputs import ItemOutputs
 
@@ -37,8 +37,6 @@ FEWEST_SEEDS = 3
 """Seeds that two rows must share to be told apart: the variance of two says next to nothing."""
 
 _CHUNK = 1 << 21  # numbers of a table of counts at a time
-
-_Floats = npt.NDArray[np.float64]
 
 
 class Gain(Frozen):
@@ -70,8 +68,8 @@ class RowScores:
     """
 
     seeds: tuple[int, ...]
-    values: _Floats
-    resampled: _Floats
+    values: FloatArray
+    resampled: FloatArray
     n_units: int
 
     def over(self, seeds: Sequence[int]) -> RowScores:
@@ -112,11 +110,11 @@ def score_row(
     return score_rows({"": outputs}, metric, name)[""]
 
 
-def _groups(item: ItemOutputs) -> npt.NDArray[np.int64]:
+def _groups(item: ItemOutputs) -> IntArray:
     return np.arange(len(item.outputs)) if item.groups is None else item.groups
 
 
-def _score_runs(runs: Sequence[ItemOutputs], metric: SplitMetric, name: str) -> _Floats:
+def _score_runs(runs: Sequence[ItemOutputs], metric: SplitMetric, name: str) -> FloatArray:
     """Return the metric of runs on all items, then on each sample: shape (1 + RESAMPLES, S).
 
     Runs with the same test items are scored by turns: what a sample holds is laid out once. Those
@@ -152,7 +150,7 @@ def mean_of(scores: RowScores) -> Mean:
     return mean_over_both(value, scores)
 
 
-def bootstrapped(scores: RowScores) -> _Floats:
+def bootstrapped(scores: RowScores) -> FloatArray:
     """Return the mean over seeds in each sample of seeds and items, shape (RESAMPLES,)."""
     counts = draws(len(scores.seeds), "seeds").astype(np.float64)
     there = np.isfinite(scores.resampled)
@@ -161,7 +159,7 @@ def bootstrapped(scores: RowScores) -> _Floats:
         return np.asarray(total / (counts * there).sum(axis=1))
 
 
-def _interval(samples: _Floats) -> tuple[float, float]:
+def _interval(samples: FloatArray) -> tuple[float, float]:
     low, high = interval(samples[np.isfinite(samples)])
     return six_digits(low), six_digits(high)
 
@@ -238,7 +236,7 @@ def p_value(first: RowScores, second: RowScores) -> float:
     return float(np.exp(_LEAST if beyond(_LEAST) < 0 else brentq(beyond, _LEAST, 0.0)))
 
 
-def p_by_item(rows: Sequence[RowScores | None], sign: int) -> _Floats:
+def p_by_item(rows: Sequence[RowScores | None], sign: int) -> FloatArray:
     """Return the p-values that `tiers` takes, of rows compared over seeds and items, shape (K, K).
 
     Args:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, ValidationError
 
 from codonbench.contracts import Frozen, Metric, Ranking, SplitMetric
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
+from codonbench.contracts.trajectory import IntArray
 from codonbench.errors import StoreError
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.controls import COMPOSITION, LABELS, STRAND, UNTRAINED
@@ -59,8 +59,6 @@ FLAG_TEXTS = {
     COMPOSITION: "no better than on shuffled sequences: it uses only composition",
 }
 """The note on a row whose control does not come out as it should."""
-
-_Floats = npt.NDArray[np.float64]
 
 
 class ControlFigure(Frozen):
@@ -178,7 +176,7 @@ class Tested:
     files: Mapping[Path, bytes | None] = field(default_factory=dict)
     copied: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     rules: Mapping[str, Rule] = field(default_factory=dict)
-    facts: Mapping[str, Mapping[str, npt.NDArray[np.int64]]] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, IntArray]] = field(default_factory=dict)
     withheld: frozenset[str] = frozenset()
 
 
@@ -317,7 +315,7 @@ def compare(
     _check_fit(rows, scores, ranking, n_items)
     floor = _floor(rows, scores, ranking, rule, ruled)
     figures = _row_figures(rows, scores, ranking, floor)
-    scoring = _Scoring(metric, ranking.metric, 1 if ranking.direction == "higher" else -1)
+    scoring = _Scoring(metric, ranking.metric, ranking.sign)
     clean = np.setdiff1d(np.arange(n_items), copied)
     n_clean = len(clean) if FEWEST_CLEAN <= len(clean) < n_items else None
     on_clean = {} if n_clean is None else _clean_figures(rows, outputs, clean, scoring)
@@ -398,7 +396,7 @@ def _floor(
 
     None where there is neither, and where the best row's answers are not at hand.
     """
-    sign = 1 if ranking.direction == "higher" else -1
+    sign = ranking.sign
     found: list[tuple[float, _Floor | None]] = []
     for row in rows:
         own = scores[row.id]
@@ -462,7 +460,7 @@ def _row_figures(
     ranking: Ranking,
     floor: _Floor | None,
 ) -> dict[str, RowFigures]:
-    sign = 1 if ranking.direction == "higher" else -1
+    sign = ranking.sign
     contestants = [row for row in rows if not row.reference and row.mean]
     found = tiers(p_by_item([scores[row.id] for row in contestants], sign))
     tier_of = dict(zip([row.id for row in contestants], found, strict=True))
@@ -603,7 +601,7 @@ def _agreement(one: ItemOutputs, other: ItemOutputs) -> float:
 def _clean_figures(
     rows: Sequence[Runs],
     outputs: Mapping[str, Mapping[int, ItemOutputs]],
-    clean: npt.NDArray[np.int64],
+    clean: IntArray,
     scoring: _Scoring,
 ) -> dict[str, CleanFigure]:
     """Return what rows have on some of the test items, and their ranks there."""
@@ -627,7 +625,7 @@ def _clean_figures(
     return {name: CleanFigure(mean=m, rank=ranks.get(name)) for name, m in found.items()}
 
 
-def _part(item: ItemOutputs, places: npt.NDArray[np.int64]) -> ItemOutputs:
+def _part(item: ItemOutputs, places: IntArray) -> ItemOutputs:
     """Return the answers for some of the items."""
     return replace(
         item,

@@ -22,9 +22,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from codonbench.contracts import Ceiling, Frozen
+from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray
 from codonbench.ranking.board import Board, Table, merit
 from codonbench.ranking.item_scores import Gain
 from codonbench.ranking.rows import Row
@@ -36,8 +36,6 @@ FEWEST_TASKS = 6
 """Tasks that tell two models apart: all of five are won by chance more often than at 5 %."""
 
 _SAMPLES = 2_000
-
-_Floats = npt.NDArray[np.float64]
 
 
 class Cell(Frozen):
@@ -353,7 +351,7 @@ def _summary(category: str, device: str, part: Sequence[tuple[TaskLine, Table]])
     )
 
 
-def _places(table: Table, labels: Sequence[str]) -> _Floats:
+def _places(table: Table, labels: Sequence[str]) -> FloatArray:
     """Return each model's place in a task that one of them was run on: as it is, then in samples.
 
     Returns:
@@ -376,16 +374,16 @@ def _places(table: Table, labels: Sequence[str]) -> _Floats:
     return found
 
 
-def _beaten(places: _Floats, there: npt.NDArray[np.bool_]) -> _Floats:
+def _beaten(places: FloatArray, there: BoolArray) -> FloatArray:
     """Return how many others each model beats: all behind it, half of those level with it."""
     return np.where(there, places.shape[-1] - places, 0.0)
 
 
 def _wins(
-    places: _Floats,
-    there: npt.NDArray[np.bool_],
-    tasks: npt.NDArray[np.int64],
-    picked: npt.NDArray[np.int64],
+    places: FloatArray,
+    there: BoolArray,
+    tasks: IntArray,
+    picked: IntArray,
 ) -> tuple[tuple[Win, ...], ...]:
     """Return `Summary.wins`.
 
@@ -419,11 +417,11 @@ def _wins(
     return tuple(found)
 
 
-def _swaps(ahead: _Floats, behind: _Floats) -> float:
+def _swaps(ahead: FloatArray, behind: FloatArray) -> float:
     return round(float((behind < ahead).mean() + 0.5 * (behind == ahead).mean()), 4)
 
 
-def _share(value: float, samples: _Floats) -> Share:
+def _share(value: float, samples: FloatArray) -> Share:
     low, high = interval(samples)
     return Share(value=round(float(value), 4), low=round(low, 4), high=round(high, 4))
 
@@ -436,7 +434,7 @@ def _critical_difference(n_models: int, n_tasks: int) -> float:
     return float(quantile * np.sqrt(n_models * (n_models + 1) / (6 * n_tasks)))
 
 
-def _tiers(mean_ranks: Sequence[float] | _Floats, difference: float) -> list[int]:
+def _tiers(mean_ranks: Sequence[float] | FloatArray, difference: float) -> list[int]:
     """Return the tier of each of mean ranks in ascending order."""
     tiers: list[int] = []
     opened = 0.0

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import Frozen
+from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray
 
 RESAMPLES = 2_000
 """Bootstrap samples: the ends of an interval are good to a few per cent of its width."""
@@ -33,9 +34,6 @@ DRAWS = 200
 _ROUNDING = 1e-9
 """How far a product of shares may miss one half: 9/10 of 8/9 of ... of 5/6 must be one half."""
 
-_Floats = npt.NDArray[np.float64]
-_Bools = npt.NDArray[np.bool_]
-
 
 class SurvivalCurve(NamedTuple):
     """One or more survival curves that step at the same times; before the first, all wait.
@@ -45,11 +43,11 @@ class SurvivalCurve(NamedTuple):
         waiting: The share still waiting from each time on, shape (..., K).
     """
 
-    times: _Floats
-    waiting: _Floats
+    times: FloatArray
+    waiting: FloatArray
 
 
-def kaplan_meier(times: _Floats, reached: _Bools) -> SurvivalCurve:
+def kaplan_meier(times: FloatArray, reached: BoolArray) -> SurvivalCurve:
     """Return the curve of a sample.
 
     Args:
@@ -63,7 +61,7 @@ def kaplan_meier(times: _Floats, reached: _Bools) -> SurvivalCurve:
     return SurvivalCurve(times[at_last], waiting[0, at_last])
 
 
-def resampled_curves(times: _Floats, reached: _Bools) -> SurvivalCurve:
+def resampled_curves(times: FloatArray, reached: BoolArray) -> SurvivalCurve:
     """Return the curves of `RESAMPLES` bootstrap samples: runs drawn with replacement.
 
     The draws depend on N alone: the same records must give the same leaderboard, to the byte.
@@ -82,7 +80,7 @@ def resampled_curves(times: _Floats, reached: _Bools) -> SurvivalCurve:
     return _curves(times, reached, _draws(len(times)))
 
 
-def _curves(times: _Floats, reached: _Bools, drawn: npt.NDArray[np.int64]) -> SurvivalCurve:
+def _curves(times: FloatArray, reached: BoolArray, drawn: IntArray) -> SurvivalCurve:
     """Return Kaplan and Meier's product for each of S samples, drawn (S, N) times from N runs.
 
     Not scipy's, which is for one sample at a time, where a board needs thousands.
@@ -98,14 +96,14 @@ def _curves(times: _Floats, reached: _Bools, drawn: npt.NDArray[np.int64]) -> Su
 
 
 @lru_cache(maxsize=8)
-def _draws(n: int) -> npt.NDArray[np.int64]:
+def _draws(n: int) -> IntArray:
     """Return how often each of n runs is in each bootstrap sample, shape (RESAMPLES, n)."""
     drawn = resamples(np.random.default_rng(0), RESAMPLES, n)
     drawn.setflags(write=False)  # every caller gets the same array
     return drawn
 
 
-def quantile_time(curve: SurvivalCurve, q: float) -> _Floats:
+def quantile_time(curve: SurvivalCurve, q: float) -> FloatArray:
     """Return the first time from which no more than 1 - `q` still wait; infinity for none.
 
     Returns:
@@ -114,18 +112,18 @@ def quantile_time(curve: SurvivalCurve, q: float) -> _Floats:
     return _first(curve, curve.waiting <= 1 - q + _ROUNDING)
 
 
-def upper_median_time(curve: SurvivalCurve) -> _Floats:
+def upper_median_time(curve: SurvivalCurve) -> FloatArray:
     """Return the first time from which fewer than half wait, the upper of two middles."""
     return _first(curve, curve.waiting < 0.5 - _ROUNDING)
 
 
-def _first(curve: SurvivalCurve, holds: _Bools) -> _Floats:
+def _first(curve: SurvivalCurve, holds: BoolArray) -> FloatArray:
     """Return the first time at which `holds`, of shape (..., K), does."""
     time = curve.times[holds.argmax(axis=-1)]
     return np.where(holds.any(axis=-1), time, np.inf)
 
 
-def area_until(curve: SurvivalCurve, end: float) -> _Floats:
+def area_until(curve: SurvivalCurve, end: float) -> FloatArray:
     """Return the area under a curve from 0 to `end`: the mean time, counted up to `end`.
 
     Where the last run is censored before `end`, the curve goes on flat, which can only make the
@@ -289,14 +287,14 @@ def restricted_mean(values: Sequence[float | None], budget: float) -> Restricted
 
 def _sample(
     values: Sequence[float | None], followed: Sequence[float] | None
-) -> tuple[_Floats, _Bools]:
+) -> tuple[FloatArray, BoolArray]:
     """Return the time of each value, or until when it was followed, and which are values."""
     ends = [math.inf] * len(values) if followed is None else followed
     times = [end if v is None else float(v) for v, end in zip(values, ends, strict=True)]
     return np.asarray(times), np.asarray([v is not None for v in values])
 
 
-def interval(estimates: _Floats) -> tuple[float, float]:
+def interval(estimates: FloatArray) -> tuple[float, float]:
     """Return the ends of the 95 % interval of bootstrap estimates, (n,); each is one of them."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(estimates, [tail, 1 - tail], method="inverted_cdf")
@@ -377,7 +375,7 @@ def draws(n: int, purpose: str) -> npt.NDArray[np.uint16]:
     return found
 
 
-def resamples(rng: np.random.Generator, samples: int, n: int) -> npt.NDArray[np.int64]:
+def resamples(rng: np.random.Generator, samples: int, n: int) -> IntArray:
     """Return how often each of n, drawn n times with replacement, is in each sample; (samples, n).
 
     The numbers that it takes of `rng` are those of one sample after another.
@@ -386,7 +384,7 @@ def resamples(rng: np.random.Generator, samples: int, n: int) -> npt.NDArray[np.
     return np.bincount(picks.ravel(), minlength=picks.size).reshape(picks.shape)
 
 
-def drawn_ranks(merits: Mapping[str, _Floats]) -> dict[str, tuple[float, ...]]:
+def drawn_ranks(merits: Mapping[str, FloatArray]) -> dict[str, tuple[float, ...]]:
     """Return the place of each row in each of `DRAWS` samples.
 
     Args:
@@ -402,7 +400,7 @@ def drawn_ranks(merits: Mapping[str, _Floats]) -> dict[str, tuple[float, ...]]:
     return {name: tuple(map(float, row)) for name, row in zip(merits, places, strict=True)}
 
 
-def average_ranks(values: _Floats) -> _Floats:
+def average_ranks(values: FloatArray) -> FloatArray:
     """Return the rank of each value among those of its row, from 1; ties share their mean.
 
     Args:

@@ -39,11 +39,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from codonbench.contracts.trajectory import FloatArray, IntArray
 from codonbench.ranking.statistics import average_ranks
-
-_Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.05
 
@@ -51,7 +49,7 @@ FEWEST_SEEDS = 6
 """Seeds that two rows must share: with five, p is 2/32 at the least, and above `LEVEL`."""
 
 
-def tiers(p: _Floats) -> tuple[int | None, ...]:
+def tiers(p: FloatArray) -> tuple[int | None, ...]:
     """Return the tier of each row, from 1, ascending; None for a row that was not tested.
 
     A row is left out that cannot be tested, or not against all rows before it that are not.
@@ -75,7 +73,7 @@ def tiers(p: _Floats) -> tuple[int | None, ...]:
     return tuple(found)
 
 
-def _tiers(p: _Floats) -> npt.NDArray[np.int64]:
+def _tiers(p: FloatArray) -> IntArray:
     """Return the tiers of rows that were all tested against one another, shape (K,)."""
     rows = len(p)
     # The largest p of a row above each end against one below it, shape (K - 1,).
@@ -99,11 +97,11 @@ class SignedRank(NamedTuple):
         p: Two-sided p-value, shape (M,); 1 where nothing differs.
     """
 
-    balance: _Floats
-    p: _Floats
+    balance: FloatArray
+    p: FloatArray
 
 
-def differences(first: _Floats, second: _Floats) -> _Floats:
+def differences(first: FloatArray, second: FloatArray) -> FloatArray:
     """Return second - first, 0 where both are infinite or either is missing.
 
     Args:
@@ -115,7 +113,7 @@ def differences(first: _Floats, second: _Floats) -> _Floats:
     return np.where((first == second) | np.isnan(first) | np.isnan(second), 0.0, gaps)
 
 
-def signed_rank(gaps: _Floats) -> SignedRank:
+def signed_rank(gaps: FloatArray) -> SignedRank:
     """Return the exact signed-rank test of differences.
 
     Five seeds with 3, -1, 2, infinity, 0: the zero is left out, the ranks are 3, 1, 2 and 4, of
@@ -139,7 +137,7 @@ def signed_rank(gaps: _Floats) -> SignedRank:
 
 
 @lru_cache(maxsize=4096)
-def _tails(ranks: tuple[int, ...]) -> _Floats:
+def _tails(ranks: tuple[int, ...]) -> FloatArray:
     """Return P(sum of the positive ranks >= w) for w = 0, 1, ..., all signs equally likely.
 
     An array, for with hundreds of seeds there are tens of thousands of w.
@@ -153,7 +151,7 @@ def _tails(ranks: tuple[int, ...]) -> _Floats:
     return chance[::-1].cumsum()  # of which the last is that of w = 0
 
 
-def p_by_seed(costs: Sequence[Mapping[int, float]]) -> _Floats:
+def p_by_seed(costs: Sequence[Mapping[int, float]]) -> FloatArray:
     """Return the p-values that `tiers` takes, of rows compared seed by seed, shape (K, K).
 
     Rows are compared over the seeds that at least half of the rows have run, so that seeds that
@@ -174,7 +172,7 @@ def p_by_seed(costs: Sequence[Mapping[int, float]]) -> _Floats:
     return p
 
 
-def _values(costs: Sequence[Mapping[int, float]]) -> _Floats:
+def _values(costs: Sequence[Mapping[int, float]]) -> FloatArray:
     """Return the rows' values for the seeds that at least half of them have, NaN for none, (K, S).
 
     Half of those rows that have as many seeds as a comparison takes.

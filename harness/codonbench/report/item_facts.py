@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from codonbench.contracts import Dataset, Features, Frozen, Sequences, Split, Task
+from codonbench.contracts.trajectory import IntArray
 from codonbench.data.splits import completed
 from codonbench.errors import StoreError
 from codonbench.leakage.letters import letters_of
@@ -30,8 +31,6 @@ LONGEST = 120
 
 _VALUES = 6  # of an example of features
 _UNLICENSED = "none stated"
-
-_IntArray = npt.NDArray[np.int64]
 
 
 class Example(Frozen):
@@ -73,7 +72,7 @@ class ItemFacts(Frozen):
     examples: tuple[Example, ...] = ()
     withheld: str = ""
 
-    def values(self) -> dict[str, _IntArray]:
+    def values(self) -> dict[str, IntArray]:
         """Return each fact of the test items by its name, shape (items,)."""
         found = {"length": self.lengths, "GC": self.gc, "likeness": self.likeness}
         return {name: unpack(own).astype(np.int64) for name, own in found.items() if own}
@@ -155,14 +154,14 @@ def _split(dataset: Dataset) -> Split:
     return completed(Split(*given), dataset, 0) if dataset.splits else Split(none, none, none)
 
 
-def _training(dataset: Dataset, split: Split) -> _IntArray:
+def _training(dataset: Dataset, split: Split) -> IntArray:
     """Return the items to train on, those to choose by among them where no split says which."""
     if "validation" in dataset.splits:
         return split.train
     return np.sort(np.concatenate([split.train, split.validation]))
 
 
-def _of_test(dataset: Dataset, test: _IntArray, train: _IntArray) -> dict[str, int | Packed]:
+def _of_test(dataset: Dataset, test: IntArray, train: IntArray) -> dict[str, int | Packed]:
     items, size, complement = letters_of(dataset)
     if items is None:
         return {}
@@ -187,7 +186,7 @@ def _letters(items: Sequences, item: int) -> npt.NDArray[np.uint8]:
     return items.letters[items.offsets[item] : items.offsets[item + 1]]
 
 
-def _words(letters: npt.NDArray[np.uint8], word: int) -> _IntArray:
+def _words(letters: npt.NDArray[np.uint8], word: int) -> IntArray:
     """Return the distinct words of letters as numbers."""
     if len(letters) < word:
         return np.zeros(0, dtype=np.int64)
@@ -205,7 +204,7 @@ def _shared(
     return float(max(found))
 
 
-def _examples(dataset: Dataset, train: _IntArray) -> list[Example]:
+def _examples(dataset: Dataset, train: IntArray) -> list[Example]:
     """Return examples: one of each class in turn, or from the least quantity to the greatest."""
     spec, targets = dataset.spec, dataset.targets
     order = np.random.default_rng(0).permutation(train)

@@ -13,7 +13,7 @@ from torch import Tensor
 from codonbench.contracts import BatchLearner, TaskView
 from codonbench.contracts.run_spec import PUBLIC_SALT
 from codonbench.data.encodings import canonical
-from codonbench.data.stream import relabelling
+from codonbench.data.stream import IntArray, relabelling
 from codonbench.plugins.failures import last_line
 from codonbench.testing.checks import Checks, Verdict, failed, passed, skipped, warning
 from codonbench.testing.environment import generators, moved
@@ -34,8 +34,6 @@ _RULE = (
     "what it knows must come from the pairs it is shown; class ids are permuted from seed to "
     "seed, so a built-in code is worth nothing in a run and is not allowed in one"
 )
-
-IntArray = npt.NDArray[np.int64]
 
 
 @CHECKS.hold("shape", "device", "fresh", "settings")

@@ -21,7 +21,7 @@ from codonbench.contracts.base import DeviceKind
 from codonbench.contracts.model import ModelBase
 from codonbench.contracts.run_record import Engine, Status, TorchFacts
 from codonbench.contracts.run_spec import EngineChoice
-from codonbench.data.stream import BatchClock, generator, hidden_generator
+from codonbench.data.stream import BatchClock, IntArray, generator, hidden_generator
 from codonbench.errors import CannotCapture, PluginError, UsageError
 from codonbench.plugins.failures import file_of, maker_of, place, remedy
 from codonbench.protocols.referee import RunSetup
@@ -30,7 +30,6 @@ from codonbench.records.files import storable
 if TYPE_CHECKING:
     import torch
 
-IntArray = npt.NDArray[np.int64]
 
 Chance = tuple[int, int, int]
 """Seeds of PyTorch's, Python's and NumPy's global generators."""

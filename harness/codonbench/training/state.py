@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
@@ -39,12 +38,10 @@ from codonbench.contracts.model import OFF
 from codonbench.contracts.run_record import About
 from codonbench.data.encodings import Encoder, canonical, make_encoder
 from codonbench.data.strands import concatenated, reverse_complements
-from codonbench.data.stream import Batch
+from codonbench.data.stream import Batch, IntArray
 from codonbench.errors import ConfigError, PluginError
 from codonbench.training.request import TrainRequest
 from codonbench.training.zero_shot import VariantScores
-
-IntArray = npt.NDArray[np.int64]
 
 
 class Scale(NamedTuple):

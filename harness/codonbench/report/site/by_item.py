@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from codonbench.contracts import Frozen, Metric, Ranking, Task
 from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.trajectory import BoolArray, FloatArray
 from codonbench.leakage.verdict import DataAudit
 from codonbench.ranking.by_item import FEWEST, Kind, TableItems, probabilities
 from codonbench.records.recorded_outputs import ItemOutputs
@@ -24,9 +24,6 @@ from codonbench.report.item_facts import ItemFacts
 from codonbench.report.site.scripts import Packed, pack
 
 _LEVELS = 2**16 - 1
-
-_Floats = npt.NDArray[np.float64]
-_Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -195,14 +192,14 @@ def answers(row: str, name: str, table: TableItems) -> RowAnswers | None:
     return RowAnswers(**common, answer=packed, low=low, high=high)
 
 
-def _there(run: ItemOutputs) -> npt.NDArray[np.bool_]:
+def _there(run: ItemOutputs) -> BoolArray:
     """Return which quantities of each item were measured, (N, K): all, if unknown."""
     if run.targets is None:
         return np.ones(run.outputs.shape, dtype=np.bool_)
     return ~np.isnan(np.asarray(run.targets, dtype=np.float64))
 
 
-def _in_steps(values: _Floats) -> tuple[Packed, float, float]:
+def _in_steps(values: FloatArray) -> tuple[Packed, float, float]:
     low, high = float(f"{values.min():.6g}"), float(f"{values.max():.6g}")
     steps = (values - low) / (high - low if high > low else 1) * _LEVELS
     return pack(np.clip(np.rint(steps), 0, _LEVELS), "u4"), low, high
