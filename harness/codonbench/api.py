@@ -164,10 +164,14 @@ def run(
             name = registry.model_of_file(file) if file else registry.add_model(model)
             request = request.model_copy(update={"model": name})
         if options.on != "local":
-            from codonbench.execution.cluster import made_on
+            from codonbench.execution.cluster import run_on
 
-            outcomes = made_on(executor, options, request, _OfData())
-            made = [outcome.record for outcome in outcomes]
+            made = []
+            ended = list(run_on(executor, options, [request], _OfData()))  # all are stored by now
+            for _, outcome in ended:
+                if isinstance(outcome, BenchError):
+                    raise outcome
+                made.append(outcome.record)
             _require_end(made)
             seeds = request.seeds
             return Records(sorted(made, key=lambda r: (str(r.overrides), seeds.index(r.seed))))

@@ -152,12 +152,12 @@ def name_of(model: str, registry: Registry) -> str:
 
 
 def survey_plugins(
-    files: Sequence[Path] | None = None,
-    folders: Sequence[Path] | None = None,
+    files: Sequence[Path] | None,
+    folders: Sequence[Path] | None,
     asking: Callable[[Registry], AskPlugin] | None = None,
     trusted: Sequence[str] = (),
     *,
-    installed: bool = False,
+    installed: bool,
 ) -> Registry:
     """Return the registry with all that is wrong noted in it, and nothing else raised.
 

@@ -854,28 +854,10 @@ def run_on(
     executor: Executor,
     options: RunOptions,
     requests: Sequence[RunRequest],
-    listener: Listener | None = None,
+    listener: Listener,
 ) -> Iterator[tuple[int, Outcome | BenchError]]:
     """Make the runs of some requests on the cluster that options name; see `ClusterRuns`."""
     resources = configure(Resources, {}, options.resources, "--resources")
     with Cluster(options.on) as cluster:
-        runs = ClusterRuns(cluster, executor, options, resources, listener or Listener())
+        runs = ClusterRuns(cluster, executor, options, resources, listener)
         yield from runs.outcomes(requests)
-
-
-def made_on(
-    executor: Executor,
-    options: RunOptions,
-    request: RunRequest,
-    listener: Listener | None = None,
-) -> list[Outcome]:
-    """Return what a request comes to on the cluster that options name, once all is made.
-
-    Raises:
-        BenchError: It cannot be met, or a run of it was lost; the others are stored.
-    """
-    found = [outcome for _, outcome in run_on(executor, options, [request], listener)]
-    for outcome in found:
-        if isinstance(outcome, BenchError):
-            raise outcome
-    return [outcome for outcome in found if isinstance(outcome, Outcome)]

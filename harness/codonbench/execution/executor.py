@@ -355,7 +355,6 @@ class Executor:
         options = self._options
         store = Store(options.results)
         store.prepare()
-        wholes = Parts(job, self.registry, store)
         with follow(job) as follower:
             made = run_all(
                 job,
@@ -369,7 +368,9 @@ class Executor:
                 confinement=self.confinement(job),
                 say=follower.remark,
             )
-            for outcome in chain.from_iterable(map(wholes.take, made)):
+            if job.protocol.joins:
+                made = chain.from_iterable(map(Parts(job, self.registry, store).take, made))
+            for outcome in made:
                 follower.finished(outcome)
                 yield outcome
         lay_audit(job, options.results)

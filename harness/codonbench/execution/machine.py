@@ -81,7 +81,7 @@ def choose_device(requested: str) -> DeviceKind:
     return "cpu"
 
 
-def facts_here(*, gpu: bool = False) -> TorchFacts:
+def facts_here(*, gpu: bool) -> TorchFacts:
     """Return facts on PyTorch here; on a GPU as a worker reported them, if one did."""
     if _torch_facts and gpu and "torch" not in sys.modules:
         return _torch_facts[0]

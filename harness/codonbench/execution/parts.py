@@ -17,7 +17,7 @@ from codonbench.errors import StoreError
 from codonbench.execution.prepare import Job
 from codonbench.execution.run import Outcome, Train, reusable, run
 from codonbench.plugins.registry import Registry, ask_task
-from codonbench.protocols.referee import RunSetup, Watch, unwatched
+from codonbench.protocols.referee import RunSetup, Watch
 from codonbench.records.store import Store
 from codonbench.scoring.score import comparability_key, score
 
@@ -81,9 +81,7 @@ def _joined(job: Job, own: Sequence[Outcome], registry: Registry, store: Store) 
     return Outcome(record, reused=False)
 
 
-def repeat_whole(
-    job: Job, registry: Registry, train: Train, watch: Watch = unwatched
-) -> RunAndTrajectory:
+def repeat_whole(job: Job, registry: Registry, train: Train, watch: Watch) -> RunAndTrajectory:
     """Make a run of several parts, and return it as one; nothing is stored.
 
     Args:

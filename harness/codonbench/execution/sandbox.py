@@ -275,7 +275,7 @@ class Sandbox:
         return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
 
 
-def too_much(sandbox: Sandbox, holder: int, *, memory_too: bool = True) -> str:
+def too_much(sandbox: Sandbox, holder: int, *, memory_too: bool) -> str:
     """Return which limit all processes together exceed; empty if none.
 
     Args:

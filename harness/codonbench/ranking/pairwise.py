@@ -53,7 +53,7 @@ def compare_pair(
     registry: Registry,
     first: str,
     second: str,
-    task: str | None = None,
+    task: str | None,
 ) -> list[Comparison]:
     """Return how two models compare in each table that has both.
 

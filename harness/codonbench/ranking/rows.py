@@ -271,7 +271,7 @@ def build_row(
     found: Sequence[Contrast],
     ranking: Ranking,
     task_notes: Sequence[str],
-    spec: TaskSpec | None = None,
+    spec: TaskSpec | None,
 ) -> Row:
     """Return a model's row, not yet ranked.
 

@@ -93,7 +93,7 @@ def render_board(board: Board, unrun: Sequence[str] = (), picture: str = "") -> 
     return "\n\n".join(parts)
 
 
-def render_overview(overview: Overview, unrun: Sequence[str] = (), picture: str = "") -> str:
+def render_overview(overview: Overview, unrun: Sequence[str], picture: str) -> str:
     """Return tasks by models, by category, and how models stand over the tasks of each.
 
     Args:

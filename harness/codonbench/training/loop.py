@@ -371,7 +371,7 @@ def forward(state: TrainState, inputs: Tensor, module: Callable[[Tensor], Any]) 
     return given.float() if isinstance(given, Tensor) else given
 
 
-def loss_weight(state: TrainState, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+def loss_weight(state: TrainState, targets: Tensor, weights: Tensor | None) -> Tensor:
     """Return what the mean in `loss_of` divides by, by which a batch's parts are weighted."""
     if state.view.target != "classes":
         known = ~torch.isnan(targets)

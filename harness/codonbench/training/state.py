@@ -381,7 +381,7 @@ def read_state(path: Path, facts: State) -> State | None:
     return state if same else None
 
 
-def whole_state(state: TrainState, selected: State | None = None) -> State:
+def whole_state(state: TrainState, selected: State | None) -> State:
     """Return all that the plain loop goes on from: with it, the state that is selected so far."""
     optimizer, schedule = state.optimizer, state.schedule
     return {
