@@ -97,7 +97,7 @@ def plugins(
         bool, typer.Option("--json", help="Print one JSON document, presets and all.")
     ] = False,
 ) -> None:
-    """List all plugins, the commands they add, and those that failed to load; exit 1 if any failed.
+    """List plugins, their commands, and those that failed to load; exit 1 if any failed.
 
     Each plugin belongs to a distribution and has its own version. --debug adds the
     traceback of each failure.

@@ -56,7 +56,7 @@ SUMMARIES = {
     "new": "Write a plugin project for your own model, metric or task, with passing tests.",
     "check": "Check a model before it is run, and say what is wrong with it.",
     "ls": "List models, tasks, metrics, or the rows of the official board.",
-    "plugins": "List all plugins, and those that failed to load; exit 1 if any failed.",
+    "plugins": "List plugins, their commands, and those that failed to load; exit 1 if any failed.",
     "data": "Download data, list them, check them.",
     "cluster": "Print a script that starts a cluster for bench run --on.",
     "audit-data": "Audit data for leaks: copies across splits, and rules that need no model.",
