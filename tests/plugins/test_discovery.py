@@ -220,7 +220,7 @@ def test_what_is_built_in_is_found_by_name_without_all_of_it(toys):
         for name, entry in getattr(toys.installed, kind).items():
             words, entered = name.split("-"), set()
             while words and entry.origin.module not in entered:
-                entered |= {each.module for each in own if each.concerns("-".join(words))}
+                entered |= {each.module for each in own if each.may_offer("-".join(words))}
                 words.pop()
             assert entry.origin.module in entered, name
             assert len(entered) < len(own) / 2, name

@@ -11,7 +11,7 @@ import codonbench
 from codonbench.contracts import ENCODINGS
 from codonbench.data.encodings import available, canonical, make_encoder
 from codonbench.errors import ConfigError, NameClashError
-from codonbench.plugins.discovery import load_registry
+from codonbench.plugins.discovery import discover
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -64,7 +64,7 @@ def test_it_stands_beside_those_of_the_task_and_gives_a_row_an_item(file, toys):
     view, items = toys.spec.view(), toys.job().dataset.items
     with pytest.raises(ConfigError, match="encoding 'letter_counts' is not offered"):
         canonical("letter_counts", view)
-    registry = load_registry(files=[file])
+    registry = discover(files=[file])
     assert list(registry.encodings) == ["letter_counts"]
     assert canonical("letter_counts", view) == "letter_counts"
     assert "letter_counts" not in available(view)  # what any model may name
@@ -81,4 +81,4 @@ def test_two_of_one_name_are_a_clash(file, tmp_path):
     hook = "@codonbench.hookimpl\ndef register_encodings(register):\n    register(LetterCounts())\n"
     (tmp_path / "again.py").write_text(f"{PLUGIN.replace('_letters', '_words')}\n\n{hook}")
     with pytest.raises(NameClashError, match="encoding 'letter_counts' is registered twice"):
-        load_registry(files=[file, tmp_path / "again.py"])
+        discover(files=[file, tmp_path / "again.py"]).check_files([])

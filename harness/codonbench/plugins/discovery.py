@@ -34,30 +34,23 @@ _OWN = ("supervised", "folds", "sample_efficiency", "linear_probe", "zero_shot")
 
 
 def load_registry(
-    points: Iterable[EntryPoint] | None = None,
-    selection: Selection | None = None,
-    files: Sequence[Path] = (),
-    folders: Sequence[Path] = (),
+    points: Iterable[EntryPoint] | None = None, selection: Selection | None = None
 ) -> Registry:
-    """Return the registry of all installed plugins that are wanted, and of files.
+    """Return the registry of all installed plugins that are wanted.
 
     An entry point that names a package loads each module in it whose name does not begin with
     ``_``, so that adding a plugin to the built-in packages is adding a file, and what need not
     be loaded to list a plugin (PyTorch and what is made of it) can stand beside it.
 
     Args:
-        points: As for `discover`, like the rest.
-        selection: Likewise.
-        files: Likewise.
-        folders: Likewise.
+        points: As for `discover`.
+        selection: As for `discover`.
 
     Raises:
-        UsageError: A file or folder is not there.
-        PluginError: One of `files` does not load.
         NameClashError: Two plugins register one name.
     """
-    registry = discover(points, selection, files, folders)
-    registry.check_files(files)
+    registry = discover(points, selection)
+    registry.check_files(())
     return registry
 
 
@@ -107,7 +100,7 @@ def discover(
     typed = Selection(off=wanted.off)
     for candidate in map(Candidate.of_file, (*files, *_files_in(folders))):
         seen.append(candidate)
-        if _is_off(candidate, typed, registry) or not _is_of_some_size(candidate, registry):
+        if _is_off(candidate, typed, registry) or not _may_be_read(candidate, registry):
             continue
         if wanted.trusts(candidate):
             _load_file(registry, candidate)
@@ -199,7 +192,7 @@ def _is_off(candidate: Candidate, wanted: Selection, registry: Registry) -> bool
     return bool(reason)
 
 
-def _is_of_some_size(candidate: Candidate, registry: Registry) -> bool:
+def _may_be_read(candidate: Candidate, registry: Registry) -> bool:
     """Return whether a file may be read, and note where it is too long."""
     with registry.contain(candidate):
         check_size(Path(candidate.file))

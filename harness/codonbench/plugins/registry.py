@@ -251,7 +251,7 @@ class Registry:
     def _enter(self, kind: str, name: str | None = None) -> None:
         """Import what waits and may offer plugins of a kind: all of them, or one by name."""
         own = (each for each in self.waiting if kind in each.kinds)
-        self._load(each for each in own if name is None or each.candidate.concerns(name))
+        self._load(each for each in own if name is None or each.candidate.may_offer(name))
 
     def enter_all(self) -> None:
         """Import all that waits, to be listed or to have its failures known."""
@@ -422,8 +422,10 @@ class Registry:
         Raises:
             UnknownNameError: No task declares itself the default, or more than one.
         """
-        says_so = r"\bdefault\b[^=\n]*= *True"
-        self._load(w for w in self.waiting if "tasks" in w.kinds and w.candidate.speaks(says_so))
+        declares = r"\bdefault\b[^=\n]*= *True"
+        self._load(
+            w for w in self.waiting if "tasks" in w.kinds and w.candidate.source_has(declares)
+        )
         declared = [entry for entry in self.tasks.known.values() if entry.task.default]
         if len(declared) == 1:
             return declared[0]
@@ -473,7 +475,7 @@ class Registry:
         Raises:
             PluginError: One of them failed; names it.
         """
-        self._load(w for w in self.waiting if w.candidate.concerns(hook))
+        self._load(w for w in self.waiting if w.candidate.may_offer(hook))
         answers = []
         for impl in getattr(self.manager.hook, hook).get_hookimpls():
             try:
@@ -514,7 +516,7 @@ class Registry:
         if name in table or name in list(table):
             return table[name]
         for failure in self.failures:
-            if failure.concerns(name):
+            if failure.may_offer(name):
                 raise PluginError(
                     f"no {kind} {name!r}: the plugin that seems to offer it did not load, "
                     f"{failure.whose}: {failure.why}; {failure.hint}"

@@ -92,25 +92,25 @@ class Candidate:
             or self.module.startswith(f"{name}.")
         )
 
-    def concerns(self, name: str) -> bool:
+    def may_offer(self, name: str) -> bool:
         """Return whether this plugin is likely to be the one that offers `name`.
 
-        Its source speaks of `name`, or `name` is or begins with what the plugin, its module or
-        its file is called. A guess: what did not load, or not yet, cannot be asked.
+        Its source contains `name`, or `name` is or begins with the name of the plugin, its module
+        or its file. A guess, for plugins that are not imported.
         """
         wanted = plain(name)
         called = {self.point, self.distribution, Path(self.file).stem, *self.module.split(".")}
         if any(wanted == c or wanted.startswith(f"{c}-") for c in map(plain, called) if c):
             return True
-        return self.speaks(rf"(?<![\w.-]){re.escape(name.replace('_', '-'))}(?![\w-])")
+        return self.source_has(rf"(?<![\w.-]){re.escape(name.replace('_', '-'))}(?![\w-])")
 
-    def speaks(self, pattern: str) -> bool:
-        """Return whether its source, each ``_`` in it read as ``-``, holds a regular expression."""
-        return _speaks(Path(self.file), pattern)
+    def source_has(self, pattern: str) -> bool:
+        """Return whether a regular expression matches in its source, with ``-`` for each ``_``."""
+        return _source_has(Path(self.file), pattern)
 
 
 @cache
-def _speaks(file: Path, pattern: str) -> bool:
+def _source_has(file: Path, pattern: str) -> bool:
     files = file.parent.glob("*.py") if file.name == "__init__.py" else [file]
     return any(re.search(pattern, _text(file)) for file in files if file.is_file())
 
@@ -181,8 +181,9 @@ def selection_from_environment(
     listed = os.environ.get(VARIABLE)
     names = (name.strip() for name in (listed or "").split(","))
     only = None if listed is None else tuple(filter(None, names))
-    whom = None if trusted is None else (*trusted, *trusted_by_settings())
-    return Selection(only, tuple(off), whom)
+    if trusted is not None:
+        trusted = (*trusted, *trusted_by_settings())
+    return Selection(only, tuple(off), trusted)
 
 
 def settings_file() -> Path:
