@@ -238,7 +238,7 @@ class Going:
 def test_a_study_tells_a_time_left_before_its_first_trial_ends(monkeypatch, capsys):
     now, study = [0.0], Going()
     monkeypatch.setattr(tune.time, "monotonic", lambda: now[0])
-    with tune._Shown(study, 4) as shown:
+    with tune._StudyDisplay(study, 4) as shown:
         (bar,) = shown._progress.tasks
         shown.move()
         assert not capsys.readouterr().err  # nothing is known yet
@@ -261,7 +261,7 @@ def test_a_study_tells_a_time_left_before_its_first_trial_ends(monkeypatch, caps
 def test_the_trials_of_other_processes_are_taken_to_be_as_far(monkeypatch, capsys):
     now, study = [0.0], Going()
     monkeypatch.setattr(tune.time, "monotonic", lambda: now[0])
-    with tune._Shown(study, 3, 2) as shown:
+    with tune._StudyDisplay(study, 3, 2) as shown:
         (bar,) = shown._progress.tasks
         study.under_way = 0.25
         shown.move()
