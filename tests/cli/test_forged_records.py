@@ -326,7 +326,7 @@ def test_what_data_and_seed_fix_is_the_same_for_every_model(bench, row, tmp_path
     report = json.loads(bench("validate", "--json", folder).out)
     (problem,) = (problem for problem in report["problems"] if not problem["warning"])
     assert problem["field"] == "metrics.all_seen"
-    assert "data and seed alone fix it" in problem["message"]
+    assert "of the same data and seed, has" in problem["message"]
 
 
 def test_another_rows_trajectory_is_named(bench, row):
@@ -542,4 +542,4 @@ def test_metrics_are_computed_anew_from_a_trajectory_beside_its_record(bench, ru
     answer = bench("validate", "results")
     assert answer.code == 1
     assert "metrics.test_accuracy is" in answer.out
-    assert "but what the run answered gives" in answer.out
+    assert "but its stored outputs give" in answer.out

@@ -110,7 +110,7 @@ def recomputed(read: ReadRecord, metrics: Mapping[str, Metric]) -> Iterator[Rema
     serving = [m for n, m in metrics.items() if versions.get(n) == m.version and m.serves(spec)]
     for name, metric in metrics.items():
         if versions.get(name) == metric.version and metric not in serving:
-            yield f"metric_versions.{name}", f"is not defined for {spec.target.kind}, as answered"
+            yield f"metric_versions.{name}", f"is not defined for {spec.target.kind}, its kind of target"
     yield from _beyond_bounds(record, serving, spec)
     found: dict[str, Mapping[str, Number]] = {}
     if trajectory is not None:
@@ -119,7 +119,7 @@ def recomputed(read: ReadRecord, metrics: Mapping[str, Metric]) -> Iterator[Rema
         for field in ("pairs", "selected_pairs"):
             was, now = getattr(record, field), getattr(trajectory.facts, field)
             if was != now:
-                yield field, f"is {was}, but its trajectory says {now}"
+                yield field, f"is {was}, but its trajectory has {now}"
     elif outputs is not None and outputs.targets is not None:
         found["metrics"] = {
             name: value if isinstance(value, bool | int | float) else None
@@ -136,7 +136,7 @@ def recomputed(read: ReadRecord, metrics: Mapping[str, Metric]) -> Iterator[Rema
                 n_items = len(outputs.outputs)
                 off = tolerance(name, n_items, ranking, by_order=name in coarse)
             if not agree(was, value, off):
-                yield f"{field}.{name}", f"is {was}, but what the run answered gives {value}"
+                yield f"{field}.{name}", f"is {was}, but its stored outputs give {value}"
 
 
 def _beyond_bounds(

@@ -68,7 +68,7 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     weighted = record.run_spec.config.get("class_weights") in ("sum", "n")
     known = ("class frequencies",) if weighted else ()
     if record.knowledge != known:
-        message = f"is {list(record.knowledge)}; run_spec.config's class_weights tell {list(known)}"
+        message = f"is {list(record.knowledge)}; run_spec.config's class_weights give {list(known)}"
         yield "knowledge", message
     yield from _of_machine(record)
     yield from _of_code(record)
@@ -79,7 +79,7 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     if selected is None and record.validation_metrics:
         yield "selected_pairs", "is null, but validation_metrics are those of a selected state"
     if len(record.resumed) > _MOST_TIMES:
-        yield "resumed", f"has {len(record.resumed):,} entries; no run is taken up so often"
+        yield "resumed", f"has {len(record.resumed):,} entries; no run is resumed so often"
     elif any(not 0 <= position <= record.pairs for position in record.resumed):
         yield "resumed", f"is {list(record.resumed)}; the run ended at {record.pairs:,}"
     yield from _timings(record)

@@ -271,11 +271,11 @@ def _shared_values(read: ReadRecord) -> Iterator[_Shared]:
     stream = content_hash([*run_spec.task_key, run_spec.data_checksum, run_spec.seed])
     for name in () if read.task is None else read.task.ranking.fixed:
         value, field = record.metrics.get(name), f"metrics.{name}"
-        message = "is {value}, but data and seed alone fix it, and {other} has {expected}"
+        message = "is {value}; {other}, of the same data and seed, has {expected}"
         if value is not None:
             yield _Shared((stream, field), value, field, message, doubt=False)
     if read.outputs is not None:
-        message = "has answers for other test items than {other}, whose data and seed are the same"
+        message = "has outputs of other test items than {other}, whose data and seed are the same"
         key = (stream, "test items")
         yield _Shared(key, read.outputs.items, "trajectory_sha256", message, doubt=False)
     if record.trajectory_sha256 is not None:  # computed rows have other values
