@@ -329,7 +329,7 @@ def subject_of(
         data: A task's name, a table, or two or three tables: training, validation, test.
         overrides: Options of the task, or fields of the table, as text.
         registry: The plugins.
-        at: Where a task's data are; its default where it is None.
+        at: Path of a task's data; None for its default.
         offline: Forbid network access.
 
     Raises:

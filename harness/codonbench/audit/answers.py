@@ -33,7 +33,7 @@ class ReadRecord:
         record: The record.
         task: Its task, if installed.
         trajectory, outputs: Trajectory of the run, and its outputs for test items; None if missing.
-        signer: Whose key has signed it; None if unsigned or not checked.
+        signer: Signer of the record; None if unsigned or not checked.
     """
 
     path: Path
@@ -110,7 +110,7 @@ def recomputed(read: ReadRecord, metrics: Mapping[str, Metric]) -> Iterator[Rema
     serving = [m for n, m in metrics.items() if versions.get(n) == m.version and m.serves(spec)]
     for name, metric in metrics.items():
         if versions.get(name) == metric.version and metric not in serving:
-            yield f"metric_versions.{name}", f"is not defined for {spec.target.kind}, its kind of target"
+            yield f"metric_versions.{name}", f"is not defined for {spec.target.kind}, its targets"
     yield from _beyond_bounds(record, serving, spec)
     found: dict[str, Mapping[str, Number]] = {}
     if trajectory is not None:

@@ -132,7 +132,7 @@ def train_in_blocks(
     Args:
         feeds: One a seed, at one place; they share batch size, epoch and budget.
         blocks: Of an engine made of their states, in that order.
-        checkpointer: Told when they may be kept.
+        checkpointer: Called when states may be kept.
         recheck: Called between blocks.
 
     Raises:

@@ -425,11 +425,11 @@ class Traced:
         self._forward = rung.capture(self.ensemble.forward, (flat,))
 
     def learn_targets(self) -> None:
-        """Take in the targets that the states have been told so far."""
+        """Take in the targets that the states know so far."""
         self.ensemble.learn_targets([state.targets for state in self.states])
 
     def heed(self, feeds: Sequence[Feed]) -> None:
-        """Take in the targets that have been told since the last call, if there are any."""
+        """Take in the targets learnt since the last call, if there are any."""
         if any(feed.news for feed in feeds):
             self.learn_targets()
             for feed in feeds:
@@ -492,7 +492,7 @@ def train_together(
     Args:
         feeds: One a seed, all at one position; they share batch size, epoch and budget.
         engine: Made of their states, in that order.
-        checkpointer: Told when they may be kept.
+        checkpointer: Called when states may be kept.
         recheck: Called between steps.
 
     Raises:

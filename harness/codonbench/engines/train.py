@@ -63,7 +63,7 @@ def train_runs(
     be trained anew, see `TrainResult.anew`.
 
     Args:
-        model: What is trained.
+        model: The model's class.
         config: Its configuration.
         requests: One a seed, differing in nothing but chance and where they go on.
         referees: Of all of them.

@@ -73,7 +73,7 @@ class Explained(Frozen):
 
     Attributes:
         item: Id of the item, or its index in the data.
-        text: Its letters.
+        text: Letters of the item.
         asked: Name of the explained class or other output.
         score: The explained output; for classes the advantage of one over the others.
         values: Attribution of each letter by method, (L,).

@@ -544,7 +544,7 @@ def of_partner(
         answers: The targets.
         rows: The items.
         partner: Training partner of validation and test items that have one.
-        words: What partners have in common.
+        words: What partners share, for the message.
         otherwise: Predictions for items without a partner in a second finding, which is made if the
             first is a leak or a doubt.
     """

@@ -33,7 +33,7 @@ def parts_of(file: Path) -> list[Path]:
 def check_inside(parts: Iterable[Path], folder: Path) -> None:
     """Raise ConfigError where one of a plugin's files is a link that leads out of its folder.
 
-    A sandbox would show what that leads to, as a key in somebody's home.
+    A sandbox would show the target of the link, such as a private key.
     """
     for part in parts:
         if not part.resolve().is_relative_to(folder.resolve()):
@@ -132,7 +132,7 @@ class _Helpers:
     """Finds the modules beside one-file plugins, after all other finders.
 
     Attributes:
-        paths: Where each is, by name.
+        paths: Path of each, by name.
     """
 
     paths: dict[str, Path] = field(default_factory=dict)

@@ -67,7 +67,7 @@ def discover(
 
     Args:
         points: Entry points to load; those of the group ``codonbench`` by default.
-        selection: Which of them are wanted; what ``CODONBENCH_PLUGINS`` says by default.
+        selection: Plugins to load; by default those of ``CODONBENCH_PLUGINS``.
         files: Python files that register more.
         folders: Folders of such files: every ``*.py`` in them whose name begins with no ``_``.
         begun: Called with each plugin whose code is about to run.

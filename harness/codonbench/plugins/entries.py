@@ -122,7 +122,7 @@ class Kind:
         contract: Whether a class extends the contract of this kind.
         mark: The attribute without which a class is a base of others.
         check: Raises PluginError where something registered could not be used.
-        entry: What holds one.
+        entry: Class of its entries.
     """
 
     name: str

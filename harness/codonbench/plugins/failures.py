@@ -30,10 +30,10 @@ class Failure(Candidate):
     """A plugin that did not load.
 
     Attributes:
-        error: What the traceback ends with, on one line.
+        error: Last line of the traceback.
         details: All of it.
         line: The line of its file that failed; None where that is unknown.
-        hint: What to do next.
+        hint: Next step for the user.
         usage: Whether it asks for what cannot be, and no code of it failed.
         cause: The exception itself.
     """
@@ -64,12 +64,12 @@ class Failure(Candidate):
 
 
 def _says_what_cannot_be(error: BaseException) -> bool:
-    """Return whether a model says of itself what no record can hold."""
+    """Return whether a model declares what no record can hold."""
     return isinstance(error, ValidationError) and error.title == ModelInfo.__name__
 
 
 def describe_failure(error: BaseException, candidate: Candidate) -> Failure:
-    """Return what is to be said of `error`, which loading `candidate` came to."""
+    """Return the description of `error`, raised while loading `candidate`."""
     file, line = candidate.file, None
     if isinstance(error, SyntaxError) and error.filename:
         file, line = error.filename, error.lineno

@@ -141,11 +141,11 @@ class Plugins(Mapping[str, PluginT]):
 
 @dataclass(frozen=True)
 class WaitingModule:
-    """A module that is imported once something that it may offer is asked for.
+    """A module that is imported once something that it may register is requested.
 
     Attributes:
         candidate: Whose it is.
-        kinds: What its package says that it registers: ``models``, ``tasks``.
+        kinds: Kinds that its package declares: ``models``, ``tasks``.
         load: Imports and registers it.
     """
 
@@ -163,11 +163,11 @@ class Registry:
 
     Attributes:
         models, tasks, metrics, protocols, encodings: Entries by name.
-        waiting: Modules of packages that say what they register, until it is asked for.
+        waiting: Modules of packages that declare their kinds, until these are requested.
         undescribed: Untrusted plugins: this process does not import them, and has to ask another
             process what they register.
-        described: Those that have said what they register, by owner.
-        refused: What those register that would run in this process.
+        described: Those that a process has described, by owner.
+        refused: Their plugins that would run in this process.
         failures: What did not load, and why.
         clashes: Names that two plugins claim; the first to come has it.
         switched_off: What was left out on request, and by what: ``mylstm of my-shop (-p no:...)``.
@@ -207,7 +207,7 @@ class Registry:
 
         Args:
             module: The module.
-            distribution: Whose it is.
+            distribution: Its distribution.
             version: The distribution's.
             point: The name of the entry point that led to it.
         """
@@ -383,7 +383,7 @@ class Registry:
         Args:
             name: Of the requested model or preset.
             overrides: Text by field name, as `codonbench.contracts.run_spec.configure` takes it.
-            owner: Whose configuration it is, for messages; the model's by default.
+            owner: Owner of the configuration, for messages; the model's by default.
 
         Raises:
             ConfigError: A field is wrong.
@@ -490,7 +490,7 @@ class Registry:
 
     @property
     def untrusted(self) -> str:
-        """Whose plugins were not loaded, as nobody trusts them, to end a sentence; or nothing."""
+        """Plugins not loaded because they are not trusted, to end a sentence; or nothing."""
         names = sorted({c.distribution or c.module for c in self.undescribed})
         if not names:
             return ""

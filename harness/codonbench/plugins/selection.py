@@ -36,10 +36,10 @@ class Candidate:
 
     Attributes:
         point: Its entry point's name, or its file's.
-        distribution: Whose it is; empty where that is unknown.
+        distribution: Its distribution; empty if unknown.
         module: The dotted name of its module.
         version: The distribution's.
-        file: Its source file; empty where that is unknown.
+        file: Its source file; empty if unknown.
     """
 
     point: str
@@ -171,7 +171,7 @@ def selection_from_environment(
     distributions, entry points or modules it lists, separated by commas, and the built-in ones.
 
     Args:
-        off: What is not to be loaded.
+        off: Plugins not to load.
         trusted: Distributions and files that this process may import, besides those that the
             settings name; None for all.
 

@@ -62,10 +62,10 @@ class BestRule(Frozen):
     """The rule without a model that an audit of data found best on the validation items.
 
     Attributes:
-        check: Which one.
-        score: What it is scored by: ``MCC``, ``Pearson's r``.
+        check: Name of the rule.
+        score: Name of its score: ``MCC``, ``Pearson's r``.
         value: Its score on the test items.
-        low, high: The 95 % interval of that over test items; None where it was not asked for.
+        low, high: Its 95 % interval over test items; None if not computed.
     """
 
     check: str
@@ -234,7 +234,7 @@ class Excluded(Frozen):
 
 
 class Board(Frozen):
-    """All tables, what they say of training examples together, and all that was left out.
+    """All tables, their curves over training examples, and all that was left out.
 
     Attributes:
         with_failed: Whether summaries over tasks count those whose data audit is FAIL, too.
@@ -389,9 +389,9 @@ def board_with_outputs(
 
     Args:
         store: The folder.
-        found: What is in it.
+        found: Its records and unreadable files.
         tasks: As for `build_board`.
-        tested: What its runs answered, see `codonbench.ranking.items.gather_tested`.
+        tested: Test outputs of its runs, see `codonbench.ranking.items.gather_tested`.
         progress: As for `build_board`.
 
     Returns:
@@ -586,7 +586,7 @@ def _compared(
 def _drawn_ranks(
     rows: Sequence[_RowRuns], figures: TableFigures | None, ranking: Ranking
 ) -> dict[str, tuple[float, ...]]:
-    """Return how rows stand in samples of seeds and test items; of seeds where there is no more."""
+    """Return ranks of rows in samples of seeds and test items, or of seeds alone."""
     if figures is not None and all(own.ranks for own in figures.rows.values()):
         return {name: own.ranks for name, own in figures.rows.items()}
     return drawn_ranks({row.id: -_drawn_costs(records, ranking) for row, records in rows})

@@ -73,7 +73,7 @@ class ItemFigures(Frozen):
 
     Attributes:
         parts: Of the test items by each fact.
-        rows: By the row's id.
+        rows: Figures by the row's id.
     """
 
     parts: dict[str, tuple[Part, ...]]
@@ -82,13 +82,13 @@ class ItemFigures(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class TableItems:
-    """The test items of a table, and the runs that were asked about them.
+    """The test items of a table, and the runs with outputs for them.
 
     Attributes:
-        kind: What answers are.
+        kind: Kind of the answers.
         items: SHA-256 of what is right for them.
-        outputs: Of each row's runs, by row and seed.
-        facts: Of the items, by name, (N,).
+        outputs: Outputs of each row's runs, by row and seed.
+        facts: Facts on the items, by name, (N,).
         parts: Of the items by each fact.
         masks: Which items are in each part, (parts, N), by fact.
     """
@@ -118,7 +118,7 @@ def table_items(
 
     Args:
         rows: The records of each row, by its id.
-        outputs: Of runs, by run id.
+        outputs: Test outputs by run id.
         facts: Of the test items of the data, by name, (N,); ignored where they are of other items.
     """
     found = [
@@ -185,7 +185,7 @@ def _parts(values: IntArray) -> tuple[tuple[Part, ...], BoolArray]:
 def row_items(
     row: str, table: TableItems, metric: str, metrics: Mapping[str, Metric]
 ) -> RowItems | None:
-    """Return what is known of a row's answers; None where none are at hand.
+    """Return figures on a row's answers; None if no outputs are available.
 
     Args:
         row: Its id.
@@ -207,7 +207,7 @@ def row_items(
 def item_figures(
     table: TableItems, metric: str, metrics: Mapping[str, Metric]
 ) -> ItemFigures | None:
-    """Return what is to be kept of a table's answers; None where what is right is not at hand.
+    """Return figures on a table's answers to keep; None if the targets are not available.
 
     Args:
         table: Its items.

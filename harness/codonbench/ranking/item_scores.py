@@ -86,7 +86,7 @@ def score_rows(
     Args:
         rows: By row, the outputs by seed.
         metric: The primary one.
-        name: Of its value.
+        name: Name of the metric's value.
     """
     there = {
         row: {seed: item for seed, item in sorted(outputs.items()) if item.targets is not None}

@@ -38,8 +38,8 @@ class Source(Frozen):
     Attributes:
         source: The publication.
         place: Its page or table.
-        split: What they were measured on.
-        comparable: What of them is comparable with a board's rows, and what is not.
+        split: Split they were measured on.
+        comparable: How far they are comparable with a board's rows.
     """
 
     source: str
@@ -68,7 +68,7 @@ class Published(Frozen):
     """Figures of one task from one publication.
 
     Attributes:
-        source: Where they were read.
+        source: Their source.
         figures: In the order of the publication.
     """
 

@@ -50,7 +50,7 @@ class Contrast(Frozen):
 
     Attributes:
         key: The control's comparability key.
-        control: Its name.
+        control: Name of the control.
         model, overrides, distribution, config_sha256, role: As in `leaderboard.Row`.
         seeds: In both.
         real, controlled: Median of what is compared over these seeds, without and with it.
@@ -193,7 +193,7 @@ class Row(Frozen):
         tier: From 1; None where there is no rank, and of a row that was not tested. Ranks that
             the paired test of `tiers` cannot tell from the row that opened a tier share it.
         model, model_version, config: What ran.
-        config_sha256: Of `config`, to tell rows of one name apart.
+        config_sha256: Hash of `config`, which distinguishes rows of one name.
         overrides: Where `config` departs from the model's or preset's own.
         distribution: Who supplies it.
         told_apart: What tells it from rows of its name in the table: ``version 2``; empty
@@ -324,7 +324,7 @@ def tuned_on_tested(record: RunRecord, spec: TaskSpec | None) -> bool:
     known, and nothing said.
 
     Args:
-        record: Of the run.
+        record: Record of the run.
         spec: The task of the run; None where that is not available, and the record decides.
     """
     tuning, run_spec = record.tuning, record.run_spec
@@ -377,8 +377,8 @@ def with_budget_notes(
 
     Args:
         rows: Of one table.
-        runs: Of each, in the same order.
-        task: Theirs.
+        runs: Records of each, in the same order.
+        task: Their task.
     """
     most = [
         row.budget.partition(", or")[0]

@@ -70,7 +70,7 @@ def check_storable(owner: str, content: Mapping[str, Any]) -> None:
     """Make sure that a record with this content could be read again.
 
     Args:
-        owner: Whose content it is, for the message: ``model 'lstm'``.
+        owner: Owner of the content, for the message: ``model 'lstm'``.
         content: Some of a record's fields, as JSON values.
 
     Raises:
@@ -116,7 +116,7 @@ def identity(facts: os.stat_result) -> str:
 
 
 def decoded(content: bytes) -> Any:
-    """Return what JSON says, as `read_json` does."""
+    """Return the content of JSON, as `read_json` does."""
     try:
         text = content.decode("utf-8")
         value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_duplicates)
@@ -144,7 +144,7 @@ def _refuse(constant: str) -> None:
 
 
 def parse_tables(text: str) -> dict[str, Any]:
-    """Return what TOML says.
+    """Return the content of TOML.
 
     Raises:
         ValueError: It is no TOML.
@@ -283,7 +283,7 @@ def flush_to_disk(handle: int) -> None:
 
 
 def store_error(what: str, path: Path, error: OSError) -> StoreError:
-    """Return what is said of a file or folder that cannot be written."""
+    """Return the error for a file or folder that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(f"{what} {path}: no space left; free some or choose another folder")
     reason = error.strerror or str(error)

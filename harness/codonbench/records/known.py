@@ -143,7 +143,7 @@ class Known:
 
     Args:
         folder: The folder.
-        names: Of its files.
+        names: Names of its files.
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
@@ -201,8 +201,8 @@ class _SecondProcess:
     """Files that a second process checks; none where they are few, or it cannot be started.
 
     Args:
-        folder: Where they are.
-        names: Of them.
+        folder: Their folder.
+        names: Their names.
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:

@@ -49,7 +49,7 @@ class ItemOutputs:
     Attributes:
         task: The task.
         trajectory: SHA-256 of the trajectory that this was taken from.
-        items: SHA-256 of what is right for the items: runs that share it were asked the same.
+        items: SHA-256 of the targets of the items: runs that share it have the same items.
         outputs: Shape (N, K); of classes less each item's largest.
         targets: Class ids (N,), or labels or quantities (N, K); None where they are not at hand.
         groups: Group of each item, (N,), where items of one group belong together; else None.
@@ -81,9 +81,9 @@ class ItemOutputs:
         """Return it with what is right for its items, and their groups.
 
         Args:
-            targets: What is right.
-            groups: Of the items; None where they have none.
-            path: Of the file that the outputs are in, to be named.
+            targets: The targets.
+            groups: Groups of the items; None if they have none.
+            path: File of the outputs, for messages.
 
         Raises:
             StoreError: The outputs are of other items, or of another kind of target.
@@ -250,11 +250,11 @@ def gather(
     """Return the test outputs of a results folder's runs, and the files that hold them.
 
     They come from the files that are there, else from trajectories at hand. Targets are looked for
-    in the same places, and in the trajectory of any run that was asked about the same items.
+    in the same places, and in the trajectory of any run with the same test items.
 
     Args:
         store: The results folder.
-        records: Of the runs.
+        records: Records of the runs.
         shares_targets: Whether what is right for the items of a record's task may be written down.
         shares_outputs: Whether what a record's run answered may be.
 

@@ -44,7 +44,7 @@ class Signature(Frozen):
 
     Attributes:
         schema_version: Of this file's format.
-        algorithm: Of the signature.
+        algorithm: Algorithm of the signature.
         record: The signed record's name.
         checksum: The signed record's.
         key: Fingerprint of the public key, see `fingerprint`.
@@ -60,7 +60,7 @@ class Signature(Frozen):
 
 
 def private_key_path(name: str) -> Path:
-    """Return where a person's private key lies: in the user's settings, outside any repository."""
+    """Return the path of a user's private key: in the user's settings, outside any repository."""
     return user_config_path("codonbench", appauthor=False) / "keys" / name
 
 
@@ -144,7 +144,7 @@ def fingerprint(key: Ed25519PublicKey) -> str:
 
 
 def sign(path: Path, key: Ed25519PrivateKey) -> Path:
-    """Sign a sound record file; return where the signature lies.
+    """Sign a sound record file; return the path of the signature.
 
     A signature of the record as it was before, by the same key, is replaced.
 
@@ -172,16 +172,16 @@ def sign(path: Path, key: Ed25519PrivateKey) -> Path:
 
 
 def signature_path(record: Path) -> Path:
-    """Return where the signature of a record file lies."""
+    """Return the path of the signature of a record file."""
     return record.with_name(f"{record.name}.sig")
 
 
 def signer_of(path: Path, record: RunRecord, keys: Keys) -> str | None:
-    """Return whose key has signed a record; None where nobody has.
+    """Return the signer of a record; None if it is not signed.
 
     Args:
         path: The record's file.
-        record: What it holds, its checksum found to be that of its content.
+        record: The record, whose checksum has been checked.
         keys: Those that are known.
 
     Raises:
@@ -217,5 +217,5 @@ def _read(place: Path) -> Signature:
 
 
 def _message(record: RunRecord) -> bytes:
-    """Return what is signed; its first line says what for, so that it can sign nothing else."""
+    """Return the signed message; its first line states the purpose, so that it fits no other."""
     return f"codonbench record 1\n{canonical_json([record.name, record.checksum])}".encode()

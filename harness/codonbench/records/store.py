@@ -164,7 +164,7 @@ class Store:
         return path
 
     def trajectory_path(self, record: RunRecord) -> Path:
-        """Return where the record's trajectory lies, if it was kept."""
+        """Return the path of the record's trajectory, if it was kept."""
         return self.folder / "trajectories" / f"{record.name}.npz"
 
     def load_trajectory(self, record: RunRecord) -> Trajectory | None:
@@ -327,7 +327,7 @@ def read_record(path: Path, known: Known | None = None) -> RunRecord | BadRecord
 
     Args:
         path: The file.
-        known: Of its folder, where many of it are read.
+        known: Known records of its folder, if many are read.
     """
     try:
         text, facts = read_content(path)
@@ -364,7 +364,7 @@ def amend_record(path: Path, record: RunRecord, changes: Mapping[str, Any]) -> N
 
     Args:
         path: The record's file.
-        record: What was read from it.
+        record: Its content as read.
         changes: JSON values by field.
 
     Raises:

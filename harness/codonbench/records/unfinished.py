@@ -52,7 +52,7 @@ class OwnFolder:
     """A folder of this process, which no other process removes while this one lives.
 
     Args:
-        beside: Where to make it.
+        beside: Path next to which it is made.
 
     Raises:
         OSError: It cannot be made.
@@ -91,7 +91,7 @@ class Holder(Frozen):
     """A process, and what it has claimed.
 
     Attributes:
-        pid: Its number.
+        pid: Process id.
         since: When it opened the ledger.
         things: Names of what it has claimed.
         alone: Whether no other process may use them.
@@ -150,7 +150,7 @@ class Ledger:
         """Claim `things` unless others forbid it; return whether, and which processes use them.
 
         Args:
-            things: What to claim.
+            things: Names to claim.
             alone: Whether to be the only one. Processes that need not be may share a thing.
         """
         wanted = set(things)
@@ -233,7 +233,7 @@ class Progress:
         position: Pairs presented; 0 where the run cannot go on, and begins anew.
         pairs, outputs: Its evaluations so far, shapes (T,) and (T, N, K), in the model's labels.
         seconds: Spent on building, and in all.
-        resumed: Where it was taken up again before.
+        resumed: Positions at which it was resumed.
         state: The file that the training itself goes on from; None while it is not kept.
     """
 
@@ -252,7 +252,7 @@ class Checkpoints:
         folder: The results folder.
         origin: Hash of what must be the same for a checkpoint to be used: the code, see also `on`.
         every: Seconds between two of a run; None for none.
-        say: Told in a sentence what is taken up again, is set aside, or cannot be written.
+        say: Called with a sentence on what is resumed, set aside, or cannot be written.
     """
 
     def __init__(
@@ -277,7 +277,7 @@ class Checkpoints:
 
         Args:
             run_spec: The run's.
-            progress: How far.
+            progress: The progress.
             write: Puts the training's state into a file of this name.
         """
         if self.every is None:

@@ -47,7 +47,7 @@ def table_rows(audit: DataAudit) -> list[tuple[str, ...]]:
 
 
 def summary(audit: DataAudit) -> tuple[str, ...]:
-    """Return what else there is to say of an audit, a sentence each."""
+    """Return further remarks on an audit, a sentence each."""
     sizes = f"{audit.train:,} training, {audit.validation:,} validation and {audit.test:,} test"
     clean = len(audit.clean)
     rule = audit.best_rule

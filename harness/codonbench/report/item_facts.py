@@ -39,7 +39,7 @@ class Example(Frozen):
     Attributes:
         parts: Its sequence, or each of several, cut to `LONGEST` letters; or its first values.
         lengths: Letters or values of each in full.
-        answer: What is right for it.
+        answer: Its target.
     """
 
     parts: tuple[str, ...]
@@ -51,13 +51,13 @@ class ItemFacts(Frozen):
     """What is known of the items of some data.
 
     Attributes:
-        task, checksum: Of which data.
+        task, checksum: Task and checksum of the data.
         items: How many test items there are; 0 where each seed draws its own.
         word: Letters of a word, of which `likeness` counts.
         lengths: Letters of each test item; None of features.
         gc: Per cent of its letters that are G or C; None where these are no letters.
         likeness: Per cent of its distinct words that the training item most like it has, too.
-        examples: Of the training split.
+        examples: Items of the training split.
         withheld: Why there are none; empty where there are.
     """
 

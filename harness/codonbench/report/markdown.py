@@ -72,7 +72,7 @@ def render_board(board: Board, unrun: Sequence[str] = (), picture: str = "") -> 
 
     Args:
         board: The board.
-        unrun: Tasks that nobody has run, to be named in the overview.
+        unrun: Tasks without runs, to be named in the overview.
         picture: Where the picture of `codonbench.report.by_category` lies; empty for nowhere.
     """
     overview = build_overview(board)
@@ -94,11 +94,11 @@ def render_board(board: Board, unrun: Sequence[str] = (), picture: str = "") -> 
 
 
 def render_overview(overview: Overview, unrun: Sequence[str], picture: str) -> str:
-    """Return tasks by models, by category, and how models stand over the tasks of each.
+    """Return tasks by models, by category, and ranks of models over the tasks of each.
 
     Args:
         overview: The overview.
-        unrun: Tasks that nobody has run.
+        unrun: Tasks without runs.
         picture: As in `render_board`.
     """
 

@@ -19,9 +19,9 @@ def draw_study(
     """Draw the score of each trial, and the best so far, over the hours spent.
 
     Args:
-        scores: Of each trial, None where it was ended early, and its seconds.
-        metric: What was compared.
-        path: Where to; its ending says in which format.
+        scores: Score of each trial, None if it was ended early, and its seconds.
+        metric: Metric compared.
+        path: File to write; its ending sets the format.
         lower: Whether lower is better.
 
     Raises:

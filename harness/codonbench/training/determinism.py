@@ -75,7 +75,7 @@ def subnormals_as_zero() -> Iterator[None]:
 
 
 def torch_facts(gpu: bool) -> TorchFacts:
-    """Return what PyTorch says of this machine, as arithmetic is pinned down here now.
+    """Return PyTorch's facts on this machine, with the present settings of arithmetic.
 
     Args:
         gpu: Whether to look for a GPU, which begins to use it.
@@ -220,7 +220,7 @@ class _LazyModule(ModuleType):
 
 
 def _arrived(name: str) -> Any:
-    """Import a module in place of its stand-in, if that is still there; return it."""
+    """Import a module in place of its substitute, if that is still there; return it."""
     if isinstance(sys.modules.get(name), _LazyModule):
         del sys.modules[name]
         if name == COMPILER:

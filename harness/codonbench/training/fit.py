@@ -39,7 +39,7 @@ def fit_runs(
     Ctrl-C in ``interrupted``, after which no more follow.
 
     Args:
-        model: What is fitted.
+        model: The estimator's class.
         config: Its configuration.
         requests: One a seed.
         referees: Of all of them.

@@ -48,15 +48,15 @@ class Feed:
     """One run's batches and evaluations.
 
     Attributes:
-        run: Its number for the referees.
+        run: Number of the run for the referees.
         state: What is trained.
-        clock: Where batches end.
+        clock: Positions at which batches end.
         position: Pairs presented so far.
         due: The evaluation that is owed next.
         keep: Whether the state shown last is the one selected so far.
         over: Whether the run came to its end.
         ahead: The batches that have been handed out and not yet trained on.
-        news: Whether new targets have been told; set back by the code that uses them.
+        news: Whether new targets have arrived; reset by the code that uses them.
         seconds: Time spent on evaluations.
     """
 
@@ -108,7 +108,7 @@ class Feed:
             del self.ahead[:batches]
 
     def take(self, instructions: Instructions) -> None:
-        """Go by what the referee says."""
+        """Follow the referee's instructions."""
         self.due = instructions.evaluation
         self.over = self.due is None
         self.keep = instructions.keep
@@ -264,7 +264,7 @@ def train(feed: Feed, checkpointer: Checkpointer, selected: dict[str, Any] | Non
     """Train until the feed ends.
 
     Args:
-        feed: Of the run.
+        feed: Feed of the run.
         checkpointer: Keeps how far it has come.
         selected: The selected state of a run that goes on where it was cut short.
 
@@ -519,7 +519,7 @@ def check_real(outputs: Tensor | npt.NDArray[Any], giver: str) -> None:
 
     Args:
         outputs: Numbers of any shape.
-        giver: What of the plugin gives them, for the message.
+        giver: Name of the plugin's function that gives them, for the message.
     """
     if "complex" in str(outputs.dtype):
         raise PluginError(f"{giver} gives complex numbers, expected real ones: say which part")

@@ -51,10 +51,10 @@ def chance_of(seed: int, salt: str = "") -> Chance:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What a trainer is told of one run.
+    """What a trainer knows of one run.
 
     Attributes:
-        run: Its number for the referees.
+        run: Number of the run for the referees.
         view: The task, as a model may know it.
         items: All items that indices may name.
         evaluated: Items of each split that the model may be asked about, by the split's name.
@@ -180,8 +180,8 @@ def errors_noted(
     """Turn Ctrl-C and a plugin's exception into the status of the results they end.
 
     Args:
-        plugin: Whose code runs; the line of it that failed is named.
-        results: Of the runs under way.
+        plugin: The plugin; the line of its code that failed is named.
+        results: Results of the runs under way.
         view: The task, where the plugin computes on items, whose lengths a fault of shapes says.
 
     Raises:

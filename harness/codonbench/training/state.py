@@ -160,9 +160,9 @@ def make_state(
     """Put module, optimiser and items on the device.
 
     Args:
-        plugin: Whose module.
-        config: Its configuration.
-        request: What it is told.
+        plugin: The plugin.
+        config: Its validated configuration.
+        request: Training request of the run.
         dtype: Of its parameters and inputs.
         targets: Targets (N, ...) that it knows from the start; those of the request by default.
 

@@ -35,7 +35,7 @@ class VariantScores(torch.nn.Module):
         self.n_outputs = view.n_outputs
 
     def about(self) -> dict[str, str | int | float | bool]:
-        """Return what the module says of itself."""
+        """Return the facts of the module's ``about()``."""
         report = getattr(self.module, "about", dict)
         return dict(report())
 
