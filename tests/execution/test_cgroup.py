@@ -58,7 +58,7 @@ def delegated(tmp_path):
 
 
 def test_in_version_2_we_leave_a_group_that_is_ours_alone_for_one_below_it(delegated):
-    assert cgroup._hands_on(delegated)
+    assert cgroup._can_limit(delegated)
     assert (delegated / f"codonbench-{os.getpid()}" / "cgroup.procs").read_text() == "0\n"
     assert (delegated / "cgroup.subtree_control").read_text() == "+memory\n"
     made = cgroup.Group(delegated, 64 * MIB)
@@ -73,7 +73,7 @@ def test_in_version_2_we_leave_a_group_that_is_ours_alone_for_one_below_it(deleg
 
 def test_in_version_2_nobody_else_is_moved(delegated):
     (delegated / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
-    assert not cgroup._hands_on(delegated)
+    assert not cgroup._can_limit(delegated)
     assert not (delegated / "cgroup.subtree_control").exists()
 
 

@@ -18,8 +18,8 @@ from codonbench.plugins.selection import Selection
 
 PRELUDE = """
 import os, signal, sys, time
-from codonbench.execution.process import framed, send, take_hold
-hears, speaks = take_hold()
+from codonbench.execution.process import framed, send, attach_to_parent
+hears, speaks = attach_to_parent()
 send(speaks, framed(b"there"))
 """
 
@@ -139,7 +139,7 @@ def test_a_worker_tells_what_pytorch_says_and_ends_without_a_word(capfd):
     torch = pytest.importorskip("torch")
     worker = WorkerProcess(launch_worker)
     try:
-        facts = worker.come_up()
+        facts = worker.wait_until_up()
         assert (facts.torch, facts.gpu_name, facts.deterministic) == (torch.__version__, None, True)
         worker.process.terminate()
         worker.process.join(60)

@@ -28,10 +28,10 @@ MIB = 2**20
 PRELUDE = """
 import json, os, signal, socket, sys, time
 from pathlib import Path
-from codonbench.execution.process import Inbox, framed, send, take_hold
+from codonbench.execution.process import Inbox, framed, send, attach_to_parent
 
 pipes = list(map(int, sys.argv[1:4]))
-hears, speaks = take_hold()
+hears, speaks = attach_to_parent()
 inbox = Inbox(hears)
 del sys.argv[1:4]
 sys.argv.insert(1, "")

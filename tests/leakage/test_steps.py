@@ -21,9 +21,9 @@ from leaks import rows, write
 KILLED = """
 import os, signal, sys
 import codonbench
-from codonbench.leakage import tells
+from codonbench.leakage import trivial_rules
 
-tells.words_counted = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+trivial_rules.words_counted = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 codonbench.audit_data(*sys.argv[1:])
 """
 

@@ -22,7 +22,7 @@ from codonbench.cli.options import (
     ResultsOption,
     insist_on,
     load_plugins,
-    say_failures,
+    print_failures,
 )
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StaleError, StoreError, UsageError
@@ -321,7 +321,7 @@ def _board(
     with bar_shown(MofNCompleteColumn()) as move:
         progress = partial(move, "tables")
         board, outputs = board_with_outputs(store, found, registry.known_tasks, tested, progress)
-    say_failures(registry.failures[known_failures:])  # of what was imported to rank the rows
+    print_failures(registry.failures[known_failures:])  # of what was imported to rank the rows
     for item in board.excluded:
         message = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(message, err=True)

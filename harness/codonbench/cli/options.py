@@ -123,11 +123,11 @@ def load_plugins(
     if listing:
         len(getattr(registry, listing))  # those that wait are imported
     registry.check_files(files or ())
-    say_failures(registry.failures)
+    print_failures(registry.failures)
     return registry
 
 
-def say_failures(failures: Iterable[Failure]) -> None:
+def print_failures(failures: Iterable[Failure]) -> None:
     """Name on standard error what did not load."""
     for failure in failures:
         say(

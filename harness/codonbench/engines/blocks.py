@@ -149,7 +149,7 @@ def train_in_blocks(
             if steps == 0:  # the budget is spent, so no next step has the last evaluation's logits
                 ended = {0: show_due(feeds, engine.logits())}
             else:
-                engine.heed(feeds)
+                engine.update_targets(feeds)
                 weights = np.stack([supply.next(steps) for supply in ahead], axis=1)
                 blocks.load(torch.as_tensor(weights).to(engine.ensemble.dtype))
                 blocks.run(steps)

@@ -428,7 +428,7 @@ class Traced:
         """Take in the targets that the states know so far."""
         self.ensemble.learn_targets([state.targets for state in self.states])
 
-    def heed(self, feeds: Sequence[Feed]) -> None:
+    def update_targets(self, feeds: Sequence[Feed]) -> None:
         """Take in the targets learnt since the last call, if there are any."""
         if any(feed.news for feed in feeds):
             self.learn_targets()
@@ -517,7 +517,7 @@ def train_together(
             if not ready:  # the budget is spent, so no next step has the last evaluation's logits
                 yield from _show(engine, members, None)
                 continue
-            engine.heed(members)
+            engine.update_targets(members)
             count = min(ready, _CHUNK)
             weights = np.stack([supply.next(count) for supply in ahead], axis=1)
             yield from _train_chunk(engine, members, weights)

@@ -98,7 +98,7 @@ def _within() -> Path | None:
         own = _own(Path("/proc/self"))
         if os.access(first := own.get("memory", ""), os.W_OK):
             found = Path(first)
-        elif "" in own and _hands_on(own[""]):
+        elif "" in own and _can_limit(own[""]):
             found = own[""]
     for left in [] if found is None else found.glob(f"{_NAMES}*"):
         if not Path("/proc", left.name.split("-")[1]).exists():
@@ -123,7 +123,7 @@ def _own(process: Path) -> dict[str, Path]:
     return found
 
 
-def _hands_on(own: Path) -> bool:
+def _can_limit(own: Path) -> bool:
     """Return whether a group of version 2 limits memory of others, once we have left it for one."""
     alone = (own / "cgroup.procs").read_text().split() == [str(os.getpid())]
     if not alone or "memory" not in (own / "cgroup.controllers").read_text().split():

@@ -59,7 +59,7 @@ def main() -> None:
     for limit in limits:
         name, _, number = limit.partition("=")
         _limit(name, int(number))
-    _become(int(uid))
+    _drop_root(int(uid))
     _refuse_calls()
     os.execv(command[0], command)
 
@@ -73,7 +73,7 @@ def _limit(name: str, number: int) -> None:
     resource.setrlimit(kind, (min(number, most), most))
 
 
-def _become(uid: int) -> None:
+def _drop_root(uid: int) -> None:
     """Turn root into a user who owns nothing; the kernel then takes its capabilities away."""
     if os.getuid() != uid:
         os.setgroups([])

@@ -306,8 +306,8 @@ def built(
                     offline=offline,
                     on_line=_Downloads(show).read_line,
                 )
-            _lay_ours_behind(made)
-            _prove(made / python, owner)
+            _add_own_packages(made)
+            _check_imports(made / python, owner)
             (made / "complete").touch()
             made.rename(place)
         finally:
@@ -315,7 +315,7 @@ def built(
     return place / python
 
 
-def _lay_ours_behind(environment: Path) -> None:
+def _add_own_packages(environment: Path) -> None:
     """Have what is imported from here found there, too, after the environment's own."""
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     site = environment / "lib" / name / "site-packages"
@@ -328,7 +328,7 @@ def _lay_ours_behind(environment: Path) -> None:
     (site / "zz-codonbench.pth").write_text("\n".join(map(str, ours)) + "\n", encoding="utf-8")
 
 
-def _prove(python: Path, owner: str) -> None:
+def _check_imports(python: Path, owner: str) -> None:
     """Import there what a worker imports, PyTorch among it: some may be older than ours needs it.
 
     Raises:

@@ -180,7 +180,7 @@ class WorkerProcess:
         """
         return self._noted(self._inbox.wait(seconds))
 
-    def come_up(self) -> TorchFacts | None:
+    def wait_until_up(self) -> TorchFacts | None:
         """Wait until it has come up; return what PyTorch says there, if it was to train.
 
         Raises:
@@ -208,7 +208,7 @@ class WorkerProcess:
             PluginError: It does not answer.
             WorkerError: It does not come up.
         """
-        self.come_up()
+        self.wait_until_up()
         up()
         self.expect(0)
         try:
@@ -341,7 +341,7 @@ class RunGroup:
             origin=job.entry.origin,
             model=job.entry.name,
             config=job.config.model_dump_json(),
-            requests=tuple(map(self._shown_its_state, requests_of(job, self._group))),
+            requests=tuple(map(self._with_state, requests_of(job, self._group))),
             every=None if kept is None or self.worker.states is None else kept.every,
             states=None if self.worker.states is None else inside,
         )
@@ -351,7 +351,7 @@ class RunGroup:
         for referee in referees:  # while it builds its modules
             referee.setup.stream.epoch(0)
 
-    def _shown_its_state(self, request: TrainRequest) -> TrainRequest:
+    def _with_state(self, request: TrainRequest) -> TrainRequest:
         """Copy the file that a run continues from to the worker's folder of states."""
         if request.state is None or self.worker.states is None:
             return replace(request, start=0, state=None)
@@ -605,7 +605,7 @@ class WorkerPool:
             WorkerError: It does not come up.
         """
         self.start(1)
-        facts = self._idle[0].come_up()
+        facts = self._idle[0].wait_until_up()
         assert facts is not None
         return facts
 
@@ -669,7 +669,7 @@ class WorkerPool:
                 if self.interrupted:
                     for group in busy:
                         group.ask_to_stop()
-                for group in _heard_of([group for group in busy if not group.gone]):
+                for group in _with_messages([group for group in busy if not group.gone]):
                     try:
                         yield from group.receive()
                     except UsageError as error:
@@ -739,7 +739,7 @@ def _end_all(workers: list[WorkerProcess]) -> None:
         workers.pop().end()
 
 
-def _heard_of(groups: Sequence[RunGroup]) -> list[RunGroup]:
+def _with_messages(groups: Sequence[RunGroup]) -> list[RunGroup]:
     """Return those whose worker has spoken, after a while at most."""
     with selectors.DefaultSelector() as selector:
         for group in groups:
@@ -747,7 +747,7 @@ def _heard_of(groups: Sequence[RunGroup]) -> list[RunGroup]:
         return [key.data for key, _ in selector.select(_TICK)]
 
 
-def _tells_of_others(job: Job) -> bool:
+def _reveals_targets(job: Job) -> bool:
     """Return whether one run is told targets that another run of the job is not to know.
 
     The other is tested or selected on them, or is to learn from fewer examples. Not where the
@@ -769,7 +769,7 @@ def _shared_out(job: Job, size: int, checkpoints: Checkpoints | None) -> list[Jo
     rounds = math.ceil(len(job.run_specs) / size / TOGETHER)
     if job.entry.untrusted is not None:
         resumed = checkpoints is not None and any(map(checkpoints.has, job.run_specs))
-        if resumed or _tells_of_others(job):
+        if resumed or _reveals_targets(job):
             rounds = len(job.run_specs)
     parts = min(rounds * size, len(job.run_specs))
     bounds = [len(job.run_specs) * i // parts for i in range(parts + 1)]

@@ -156,7 +156,7 @@ def launch(
     prints comes to our standard error, as our standard output is for results.
 
     Args:
-        module: Runs as ``__main__``; it calls `take_hold` first.
+        module: Runs as ``__main__``; it calls `attach_to_parent` first.
         arguments: Follow the three file descriptors in its ``sys.argv``.
         python: The interpreter; codonbench must be installed there, too.
         sandbox: Where to hold it; it ends with the thread that starts it then. None for nowhere.
@@ -241,7 +241,7 @@ def _environment() -> dict[str, str]:
     return dict(os.environ) | {"PYTHONPATH": os.pathsep.join(absolute)}
 
 
-def take_hold() -> tuple[int, int]:
+def attach_to_parent() -> tuple[int, int]:
     """In the new process: end with the parent, and let that ask for a stop by SIGTERM.
 
     Returns:

@@ -33,7 +33,7 @@ from codonbench.contracts.model import GradientConfig, Needs
 from codonbench.contracts.run_record import About, Engine, Status, TorchFacts
 from codonbench.contracts.tunable import Tunable, tunable
 from codonbench.errors import UsageError
-from codonbench.execution.process import Frame, Inbox, framed, send, take_hold
+from codonbench.execution.process import Frame, Inbox, attach_to_parent, framed, send
 from codonbench.plugins.discovery import import_file, load_only, own_files_only
 from codonbench.plugins.entries import ModelEntry, sources_of
 from codonbench.plugins.failures import Failure
@@ -365,7 +365,7 @@ def _unpacked(frame: Frame) -> Any:
 
 def main() -> None:
     """Serve until the parent hangs up."""
-    pipes, words = take_hold(), sys.argv[4:]
+    pipes, words = attach_to_parent(), sys.argv[4:]
     facts = None if "describe" in words else _facts("gpu" in words)
     serve(*pipes, facts)
 
@@ -429,7 +429,7 @@ class Parent:
     def send(self, message: Message) -> None:
         """Send one message whole, which no signal cuts in two."""
         stopping, self._sending = self._stopping, True
-        with _or_die():
+        with _exit_without_parent():
             send(self._outgoing, pack(message))
         self._sending = False
         if self._stopping and not stopping:
@@ -437,7 +437,7 @@ class Parent:
 
     def receive(self) -> ToWorker:
         """Return its next message."""
-        with _or_die():
+        with _exit_without_parent():
             return unpack_to_worker(self._inbox.wait())
 
     def begin(self, run: int) -> None:
@@ -466,7 +466,7 @@ class Parent:
 
 
 @contextmanager
-def _or_die() -> Iterator[None]:
+def _exit_without_parent() -> Iterator[None]:
     """End this process where its parent has gone."""
     try:
         yield

@@ -21,7 +21,7 @@ from codonbench.contracts import Dataset, Sequences, Split
 from codonbench.data.splits import completed
 from codonbench.data.table_report import by_appearance, copies, same_items
 from codonbench.errors import DataError, StoreError
-from codonbench.leakage import tells, twins
+from codonbench.leakage import trivial_rules, twins
 from codonbench.leakage.letters import BoolArray, IntArray, letters_of
 from codonbench.leakage.near_copies import nearest
 from codonbench.leakage.steps import UNKEPT, Arrays, Steps
@@ -177,14 +177,14 @@ class _Audit:
         self._subject, self._progress, self._steps = subject, progress, steps
         dataset = subject.dataset
         self._split = split = splits_of(dataset)
-        self._all = tells.Rows(split.train, split.validation, split.test)
-        self._rows = tells.sampled(split.train, split.validation, split.test)
+        self._all = trivial_rules.Rows(split.train, split.validation, split.test)
+        self._rows = trivial_rules.sampled(split.train, split.validation, split.test)
         # A validation split that the audit itself cut off is still training data.
         parts = [split.train] if "validation" in dataset.splits else [split.train, split.validation]
         self._train = np.sort(np.concatenate(parts))
         kind, names = dataset.spec.target.kind, dataset.spec.target.names
         classes = names if kind == "classes" else ()
-        self._answers = tells.Answers(dataset.targets, classes, labels=kind == "labels")
+        self._answers = trivial_rules.Answers(dataset.targets, classes, labels=kind == "labels")
         self._items, self._size, self._pairs = letters_of(dataset)
 
     def result(self) -> DataAudit:
@@ -236,9 +236,9 @@ class _Audit:
             for name in ("test", "validation")
             if name not in given
         ]
-        if max(map(len, self._all.parts())) > tells.MOST_ITEMS:
+        if max(map(len, self._all.parts())) > trivial_rules.MOST_ITEMS:
             remarks.append(
-                f"rules see at most {tells.MOST_ITEMS:,} items of a split; copies are looked for "
+                f"rules see at most {trivial_rules.MOST_ITEMS:,} items of a split; copies are looked for "
                 "among all"
             )
         if (n := len(self._split.test)) < FEWEST_ITEMS:
@@ -332,7 +332,7 @@ class _Audit:
         for name, origins in {**self._subject.columns, **dataset.origins}.items():
             if not names:
                 continue
-            of_one = tells.one_origin(right[rows], origins[rows], len(names))
+            of_one = trivial_rules.one_origin(right[rows], origins[rows], len(names))
             n = int(np.isin(right[test], of_one).sum())
             which = ", ".join(names[c] for c in of_one.tolist())
             words = f"each of the classes {which} is as good as one {name}: {n / len(test):.1%} of "
@@ -348,28 +348,30 @@ class _Audit:
     def _tells(self, items: Sequences | None) -> list[Finding]:
         """Return the finding of each trivial rule."""
         answers, rows, size = self._answers, self._rows, self._size
-        found = self._ruled("order", lambda: [tells.order(self._all, answers, rows)])
+        found = self._ruled("order", lambda: [trivial_rules.order(self._all, answers, rows)])
         if items is None:
             return found
-        found += self._ruled("length", lambda: [tells.length(items, answers, rows)])
-        found += self._ruled("missing", lambda: [tells.missing(items, answers, rows, size)])
+        found += self._ruled("length", lambda: [trivial_rules.length(items, answers, rows)])
+        found += self._ruled("missing", lambda: [trivial_rules.missing(items, answers, rows, size)])
         self._progress("rules", 0.1)
         alphabet = self._subject.dataset.spec.input.sequences[0].alphabet
         (composition,) = self._ruled(
-            "composition", lambda: [tells.composition(items, answers, rows, size)]
+            "composition", lambda: [trivial_rules.composition(items, answers, rows, size)]
         )
         found.append(composition)
         for finding in self._ruled(
-            "in place", lambda: tells.in_place(items, answers, rows, size, alphabet)
+            "in place", lambda: trivial_rules.in_place(items, answers, rows, size, alphabet)
         ):
             further = composition.value >= finding.value  # so position adds nothing to it
             found.append(finding.model_copy(update={"grade": "clear"}) if further else finding)
         self._progress("rules", 0.4)
-        found += self._ruled("k-mers", lambda: [tells.words_counted(items, answers, rows, size)])
+        found += self._ruled(
+            "k-mers", lambda: [trivial_rules.words_counted(items, answers, rows, size)]
+        )
         self._progress("rules", 0.5)
         if answers.classes:
             found += self._twins(items, answers.predictions["k-mers"])
-        found.append(tells.of_nearest(answers, rows, self._candidate))
+        found.append(trivial_rules.of_nearest(answers, rows, self._candidate))
         return found
 
     def _ruled(self, name: str, rules: Callable[[], Iterable[Finding]]) -> list[Finding]:
@@ -391,12 +393,12 @@ class _Audit:
         found = [Finding.model_validate_json(text) for text in kept["findings"].tolist()]
         for check in (finding.check for finding in found):
             if f"test of {check}" in kept:
-                predictions[check] = tells.Predictions(
+                predictions[check] = trivial_rules.Predictions(
                     kept[f"validation of {check}"], kept[f"test of {check}"]
                 )
         return found
 
-    def _twins(self, items: Sequences, otherwise: tells.Predictions) -> list[Finding]:
+    def _twins(self, items: Sequences, otherwise: trivial_rules.Predictions) -> list[Finding]:
         """Return the findings of rules that use the training item a test item was made from."""
         held_out = np.concatenate([self._split.validation, self._split.test])
 
@@ -414,7 +416,9 @@ class _Audit:
             ("pieces in place", kept["pieces"], "the same pieces at the same places"),
         ):
             partners = _partners(held_out, partner)
-            found += tells.of_partner(check, self._answers, self._rows, partners, words, otherwise)
+            found += trivial_rules.of_partner(
+                check, self._answers, self._rows, partners, words, otherwise
+            )
         return found
 
 

@@ -63,7 +63,7 @@ class Failure(Candidate):
         return f"{self.error} ({self.place})" if self.place else self.error
 
 
-def _says_what_cannot_be(error: BaseException) -> bool:
+def _is_unstorable(error: BaseException) -> bool:
     """Return whether a model declares what no record can hold."""
     return isinstance(error, ValidationError) and error.title == ModelInfo.__name__
 
@@ -82,7 +82,7 @@ def describe_failure(error: BaseException, candidate: Candidate) -> Failure:
         details="".join(traceback.format_exception(error)),
         line=line,
         hint=_hint(error, candidate),
-        usage=isinstance(error, UsageError) or _says_what_cannot_be(error),
+        usage=isinstance(error, UsageError) or _is_unstorable(error),
         cause=error,
     )
 

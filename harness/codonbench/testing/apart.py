@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from codonbench.execution import process
-from codonbench.execution.process import importable, launch, take_hold
+from codonbench.execution.process import attach_to_parent, importable, launch
 
 Message = tuple[str, Any]
 Send = Callable[[Message], None]
@@ -65,7 +65,7 @@ def run_apart(function: Callable[[Send, Any], None], argument: Any) -> Iterator[
 
 def main() -> None:
     """Run the function in the new process."""
-    incoming, outgoing = take_hold()
+    incoming, outgoing = attach_to_parent()
     path, argument = json.loads(process.Inbox(incoming).wait()[0])
     sys.path += [folder for folder in path if folder not in sys.path]
 

@@ -176,7 +176,7 @@ def leaves_inputs(subject: ModelSubject) -> Verdict:
 
 
 @CHECKS.hold("untaught", "inputs")
-def knows_nothing(subject: ModelSubject) -> Verdict:
+def predicts_at_chance(subject: ModelSubject) -> Verdict:
     """An untrained module predicts no better than chance.
 
     Untrained modules of five seeds are scored against the true class ids and against those of the

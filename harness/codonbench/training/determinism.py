@@ -1,6 +1,6 @@
 """How a process that trains is set up, so that runs repeat: arithmetic, generators, warnings.
 
-PyTorch's compiler is imported where something is compiled and not before; see `put_off_compiler`.
+PyTorch's compiler is imported where something is compiled and not before; see `defer_compiler`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 def pin_arithmetic(threads: int) -> None:
     """Fix the number of threads and refuse algorithms whose result varies from run to run."""
-    put_off_compiler()
+    defer_compiler()
     keep_freed_memory()
     # cuBLAS reads this when it is first used; without it PyTorch refuses its matrix products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -181,7 +181,7 @@ COMPILER = "torch._dynamo"
 SHAPES = "torch.fx.experimental.symbolic_shapes"
 
 
-def put_off_compiler() -> None:
+def defer_compiler() -> None:
     """Have PyTorch's compiler imported where something is compiled, and not before.
 
     An optimiser imports `torch._dynamo` as it is made and at each step, to tell the compiler what
@@ -216,10 +216,10 @@ class _LazyModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # asked by code that goes through all modules, and uses none
             raise AttributeError(name)
-        return getattr(_arrived(self.__name__), name)
+        return getattr(_load(self.__name__), name)
 
 
-def _arrived(name: str) -> Any:
+def _load(name: str) -> Any:
     """Import a module in place of its substitute, if that is still there; return it."""
     if isinstance(sys.modules.get(name), _LazyModule):
         del sys.modules[name]
@@ -237,7 +237,7 @@ _left_alone: list[Callable[..., Any]] = []
 def _disable(function: Any = None, recursive: bool = True, **further: Any) -> Any:
     """Leave a function of PyTorch's own as it is, until there is a compiler to be told."""
     if further != {"wrapping": False} or not isinstance(sys.modules.get(COMPILER), _LazyModule):
-        return _arrived(COMPILER).disable(function, recursive, **further)
+        return _load(COMPILER).disable(function, recursive, **further)
     _left_alone.append(function)
     return function
 
@@ -246,11 +246,11 @@ def _sym_eq(one: Any, other: Any) -> Any:
     sizes = (*one, *other) if isinstance(one, tuple) and isinstance(other, tuple) else (None,)
     if all(type(size) is int for size in sizes):
         return one == other
-    return _arrived(SHAPES).sym_eq(one, other)
+    return _load(SHAPES).sym_eq(one, other)
 
 
 def _expect_true(value: Any, *further: Any) -> Any:
-    return value if value is True else _arrived(SHAPES).expect_true(value, *further)
+    return value if value is True else _load(SHAPES).expect_true(value, *further)
 
 
 class _Submodules(MetaPathFinder, Loader):
@@ -262,7 +262,7 @@ class _Submodules(MetaPathFinder, Loader):
         """Return a spec that gives the module as it was imported with the package."""
         if not fullname.startswith(f"{COMPILER}."):
             return None
-        _arrived(COMPILER)
+        _load(COMPILER)
         self._spec = import_module(fullname).__spec__
         return ModuleSpec(fullname, self)
 

@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import matthews_corrcoef
 
 from codonbench.contracts import Sequences
-from codonbench.leakage import tells
-from codonbench.leakage.tells import Answers, Rows
+from codonbench.leakage import trivial_rules
+from codonbench.leakage.trivial_rules import Answers, Rows
 
 ROWS = Rows(np.arange(0, 200), np.arange(200, 300), np.arange(300, 400))
 
@@ -57,7 +57,9 @@ def test_one_position_that_tells_the_class_is_found_by_its_number(random_items):
     rng, letters = random_items
     right = rng.integers(0, 2, 400)
     letters[:, 11] = np.where(right, 2, letters[:, 11] % 2)  # G where b, else A or C
-    one, several = tells.in_place(Sequences.of_rows(letters), answers(right), ROWS, 4, "ACGT")
+    one, several = trivial_rules.in_place(
+        Sequences.of_rows(letters), answers(right), ROWS, 4, "ACGT"
+    )
     assert (one.check, one.grade, one.value) == ("one position", "leak", 1.0)
     assert "letter 12 " in one.words
     assert "G b" in one.words
@@ -70,7 +72,9 @@ def test_two_words_at_their_places_tell_what_no_position_does(random_items):
     place = rng.integers(0, 2, 400) * 10 + 5
     for i in np.flatnonzero(right):
         letters[i, place[i] : place[i] + 3] = (0, 1, 2)  # ACG at 6 or at 16
-    one, several = tells.in_place(Sequences.of_rows(letters), answers(right), ROWS, 4, "ACGT")
+    one, several = trivial_rules.in_place(
+        Sequences.of_rows(letters), answers(right), ROWS, 4, "ACGT"
+    )
     assert several.value > 0.9 > 0.6 > one.value
     assert "ACG at 6" in several.words
     assert "ACG at 16" in several.words
@@ -79,7 +83,7 @@ def test_two_words_at_their_places_tell_what_no_position_does(random_items):
 def test_length_tells_and_says_where():
     right = np.arange(400) % 2
     items = Sequences.of(["A" * (10 + 3 * label + i % 3) for i, label in enumerate(right)], "ACGT")
-    found = tells.length(items, answers(right), ROWS)
+    found = trivial_rules.length(items, answers(right), ROWS)
     assert (found.grade, found.value) == ("leak", 1.0)
     assert "12.5 letters" in found.words
 
@@ -87,27 +91,29 @@ def test_length_tells_and_says_where():
 def test_unknown_letters_tell_by_their_number_and_at_the_ends():
     right = np.arange(400) % 2
     items = Sequences.of(["NNACGT" if label else "ACNNGT" for label in right], "ACGT")
-    found = tells.missing(items, answers(right), ROWS, 4)
+    found = trivial_rules.missing(items, answers(right), ROWS, 4)
     assert (found.grade, found.value) == ("leak", 1.0)
     hidden = Sequences.of(["NNNN"] * 400, "ACGT")
-    assert tells.missing(hidden, answers(right), ROWS, 4).grade == "clear"
+    assert trivial_rules.missing(hidden, answers(right), ROWS, 4).grade == "clear"
 
 
 def test_order_tells_where_classes_are_sorted_or_alternate():
     alternating = np.arange(400) % 2
-    assert tells.order(ROWS, answers(alternating), ROWS).value == 1.0
+    assert trivial_rules.order(ROWS, answers(alternating), ROWS).value == 1.0
     sorted_ = np.concatenate([np.repeat([0, 1], n // 2) for n in (200, 100, 100)])
-    found = tells.order(ROWS, answers(sorted_), ROWS)
+    found = trivial_rules.order(ROWS, answers(sorted_), ROWS)
     assert (found.grade, found.value) == ("leak", 1.0)
 
 
 def test_partners_of_the_other_class_are_a_leak_and_of_the_same_are_relatives():
     right = np.arange(400) % 2
     other = {i: i - 199 for i in range(200, 400)}
-    nothing = tells.Predictions(np.zeros(100, dtype=int), np.zeros(100, dtype=int))
+    nothing = trivial_rules.Predictions(np.zeros(100, dtype=int), np.zeros(100, dtype=int))
 
     def found(partner):
-        return tells.of_partner("shuffled twins", answers(right), ROWS, partner, "x", nothing)
+        return trivial_rules.of_partner(
+            "shuffled twins", answers(right), ROWS, partner, "x", nothing
+        )
 
     leak, both = found(other)
     assert (leak.grade, leak.value, both.grade) == ("leak", 1.0, "row zero")
@@ -122,8 +128,8 @@ def test_kmers_and_composition_are_row_zero(random_items):
     right = np.arange(400) % 2
     letters[right == 1] = rng.choice([2, 2, 2, 0, 1, 3], ((right == 1).sum(), 30))
     items = Sequences.of_rows(letters)
-    counted = tells.words_counted(items, answers(right), ROWS, 4)
-    for found in (counted, tells.composition(items, answers(right), ROWS, 4)):
+    counted = trivial_rules.words_counted(items, answers(right), ROWS, 4)
+    for found in (counted, trivial_rules.composition(items, answers(right), ROWS, 4)):
         assert found.grade == "row zero"
         assert found.value > 0.6
 
@@ -132,13 +138,13 @@ def test_a_class_that_is_one_origin_is_named_and_others_are_not():
     """By hand: of 40 items, class a is origin 7 but for one, b is two origins, c too few."""
     right = np.repeat([0, 1, 2], [20, 17, 3])
     origins = np.repeat([7, 1, 2, 5], [20, 9, 8, 3])
-    assert tells.one_origin(right, origins, 3).tolist() == [0]
+    assert trivial_rules.one_origin(right, origins, 3).tolist() == [0]
     origins[0] = 1  # 19 of 20, and no other: (40 * 19 - 20 * 19) / sqrt(20 * 20 * 19 * 21) = 0.951
-    assert tells.one_origin(right, origins, 3).tolist() == [0]
+    assert trivial_rules.one_origin(right, origins, 3).tolist() == [0]
     origins[1:3] = 1  # 17 of 20: 0.859
-    assert tells.one_origin(right, origins, 3).tolist() == []
+    assert trivial_rules.one_origin(right, origins, 3).tolist() == []
     everything_one = np.zeros(40, dtype=int)
-    assert tells.one_origin(right, everything_one, 3).tolist() == []
+    assert trivial_rules.one_origin(right, everything_one, 3).tolist() == []
 
 
 def test_origins_that_say_nothing_of_classes_are_let_pass_in_200_random_sets():
@@ -148,7 +154,7 @@ def test_origins_that_say_nothing_of_classes_are_let_pass_in_200_random_sets():
         n, classes, origins = rng.integers(40, 900), rng.integers(2, 6), rng.integers(1, 40)
         right = rng.choice(classes, n, p=rng.dirichlet([2.0] * classes))
         of = rng.choice(origins, n, p=rng.dirichlet([2.0] * origins))
-        wrong += bool(len(tells.one_origin(right, of, classes)))
+        wrong += bool(len(trivial_rules.one_origin(right, of, classes)))
     assert wrong <= 10
     assert wrong == 0
 
