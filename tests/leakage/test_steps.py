@@ -10,7 +10,7 @@ import pytest
 
 import codonbench
 from codonbench.errors import StoreError
-from codonbench.leakage import audit, near_copies, tells, verdict
+from codonbench.leakage import audit, near_copies, trivial_rules, verdict
 from codonbench.leakage.own_table import table_subject
 from codonbench.leakage.safe_split import safe_split
 from codonbench.leakage.steps import Steps
@@ -53,7 +53,7 @@ def test_an_audit_that_was_killed_goes_on_to_the_same_bytes(files, tmp_path, mon
         (audit, "same_items"),
         (near_copies, "_Index"),
         (near_copies, "_near_with_gaps"),
-        (tells, "in_place"),
+        (trivial_rules, "in_place"),
     ):
         monkeypatch.setattr(module, name, taken_again)
     monkeypatch.setenv("CODONBENCH_CACHE", str(killed))

@@ -238,8 +238,8 @@ class _Audit:
         ]
         if max(map(len, self._all.parts())) > trivial_rules.MOST_ITEMS:
             remarks.append(
-                f"rules see at most {trivial_rules.MOST_ITEMS:,} items of a split; copies are looked for "
-                "among all"
+                f"rules see at most {trivial_rules.MOST_ITEMS:,} items of a split; copies are "
+                "looked for among all"
             )
         if (n := len(self._split.test)) < FEWEST_ITEMS:
             remarks.append(
