@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binomtest
 
-from codonbench.ranking import items
+from codonbench.ranking import statistics
+from codonbench.ranking.item_scores import RowScores, p_by_item
 from codonbench.ranking.tiers import p_by_seed, tiers
 from codonbench.records.store import BadRecord, Store
 
@@ -108,13 +109,13 @@ def supervised(rng: np.random.Generator, rows: int, seeds: int) -> bool:
     own = difficulty + 0.7 * rng.normal(size=(rows, 1, n_items))
     noise = 0.7 * rng.normal(size=(rows, seeds, n_items))
     right = own + 0.4 * rng.normal(size=(rows, seeds, 1)) + noise + 0.8 > 0
-    counts = items.draws(n_items, "simulated").astype(float)
+    counts = statistics.draws(n_items, "simulated").astype(float)
     scores = [
-        items.Scores(tuple(range(seeds)), r.mean(1), counts @ r.T / n_items, n_items)
+        RowScores(tuple(range(seeds)), r.mean(1), counts @ r.T / n_items, n_items)
         for r in right.astype(float)
     ]
     scores.sort(key=lambda row: -row.values.mean())
-    return split([np.array(tiers(items.p_by_item(scores, 1)))])
+    return split([np.array(tiers(p_by_item(scores, 1)))])
 
 
 def main() -> None:
@@ -124,7 +125,7 @@ def main() -> None:
     print(f"| equal rows, of {tables:,} tables | split |\n|---|---|")
     for name, make in equal_tables(recorded).items():
         print(f"| {name} | {share(lambda rng, m=make: split(tiers_of(m(rng))), tables)} |")
-    items.RESAMPLES = 400
+    statistics.RESAMPLES = 400
     for rows, seeds in ((4, 5), (10, 5), (10, 10)):
         few = tables // 5
         name = f"supervised: {rows} equal rows, {seeds} seeds, 300 items ({few:,} tables)"
