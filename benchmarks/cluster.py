@@ -21,7 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from codonbench.contracts.run_spec import RunOptions, RunRequest
-from codonbench.execution.cluster import Cluster, ClusterRuns, Resources
+from codonbench.execution.cluster import Cluster, Resources
+from codonbench.execution.cluster_runs import ClusterRuns
 from codonbench.execution.executor import Executor, Listener, load_plugins
 from codonbench.execution.run import Outcome
 

@@ -28,7 +28,7 @@ LATER = {
     "harness/codonbench/contracts": "tunable",
     "harness/codonbench/data": "own_table shuffling splits strands table "
     "table_files table_formats table_guess table_report",
-    "harness/codonbench/execution": "cgroup cluster describe environment node parts",
+    "harness/codonbench/execution": "cgroup cluster cluster_runs describe environment node parts",
     "harness/codonbench/explain": "attribution motifs pictures sequences",
     "harness/codonbench/leakage": "*",
     "harness/codonbench/protocols": "controls folds linear_probe sample_efficiency supervised "

@@ -164,7 +164,7 @@ def run(
             name = registry.model_of_file(file) if file else registry.add_model(model)
             request = request.model_copy(update={"model": name})
         if options.on != "local":
-            from codonbench.execution.cluster import run_on
+            from codonbench.execution.cluster_runs import run_on
 
             made = []
             ended = list(run_on(executor, options, [request], _OfData()))  # all are stored by now

@@ -15,15 +15,14 @@ from codonbench import Needs
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
 from codonbench.errors import ClusterError, ConfigError, DataError, StoreError, WorkerError
 from codonbench.execution.cluster import (
-    TRIES,
     Cluster,
-    ClusterRuns,
     NodeLostError,
     Place,
     Resources,
     _first_line,
     choose_kind,
 )
+from codonbench.execution.cluster_runs import TRIES, ClusterRuns
 from codonbench.execution.executor import Executor, Listener, load_plugins
 from codonbench.execution.node import Node
 from codonbench.execution.run import Outcome

@@ -8,7 +8,8 @@ import pytest
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
 from codonbench.contracts.tunable import tunable
 from codonbench.errors import ClusterError, ConfigError
-from codonbench.execution.cluster import TRIES, NodeLostError, Orders, Resources
+from codonbench.execution.cluster import NodeLostError, Resources
+from codonbench.execution.cluster_runs import TRIES, Orders
 from codonbench.execution.executor import Executor, load_plugins
 from codonbench.execution.node import Node
 from codonbench.execution.run import tried

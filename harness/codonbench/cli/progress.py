@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Self, TextIO
 
 from rich.progress import (
@@ -87,12 +86,7 @@ class RunDisplay(Follower):
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trajectory: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for run_id in list(self._bars):
             self._close_bar(run_id)
         self._progress.stop()

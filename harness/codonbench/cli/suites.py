@@ -140,7 +140,7 @@ def run_at_once(
         StoreError: Records cannot be written.
     """
     from codonbench.cli.progress import ClusterDisplay
-    from codonbench.execution.cluster import run_on
+    from codonbench.execution.cluster_runs import run_on
 
     entries = [SuiteEntry(request) for request in requests]
     with ClusterDisplay(requests, lines=lines) as display:

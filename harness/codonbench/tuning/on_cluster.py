@@ -12,14 +12,8 @@ from dataclasses import dataclass, field
 from codonbench import errors
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
 from codonbench.errors import ClusterError, WorkerError
-from codonbench.execution.cluster import (
-    TRIES,
-    Cluster,
-    NodeLostError,
-    Orders,
-    Place,
-    Resources,
-)
+from codonbench.execution.cluster import Cluster, NodeLostError, Place, Resources
+from codonbench.execution.cluster_runs import TRIES, Orders
 from codonbench.execution.executor import Executor
 from codonbench.execution.node import Order
 from codonbench.execution.prepare import Job
