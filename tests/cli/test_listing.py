@@ -95,7 +95,7 @@ def test_whose_downloads_are_not_known_is_said_beside_those_that_are(bench, stra
     answer = bench("data", "fetch", "theirs")
     assert answer.code == 2
     assert "no download called 'theirs'; there are" in answer.err
-    assert "; not loaded, as nobody trusts them: --trust " in answer.err
+    assert "; not loaded, as not trusted: --trust " in answer.err
 
 
 def test_a_new_row_is_told_whether_it_is_behind_the_best_reference_row(capsys):

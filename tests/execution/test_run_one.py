@@ -351,7 +351,7 @@ def test_a_model_that_fails_leaves_its_last_words_and_what_was_seen(toys):
     ("model", "words"),
     [
         (StillBorn, "RuntimeError: no module today"),
-        (Mute, "MuteError: its words failed: ValueError"),
+        (Mute, "MuteError: its message failed: ValueError"),
         (Unborn, "RuntimeError: no plugin today"),
         (Quitter, "SystemExit: 3"),
         (BrokenRow, "ArithmeticError: no closed form"),

@@ -103,8 +103,8 @@ def repeat(
     seconds = record.run_spec.budget_seconds
     if seconds is not None:
         raise ConfigError(
-            f"record {record.name} was made with a budget of {seconds:g} seconds, and no clock "
-            "stops twice at the same pair; only a run whose budget is in pairs can be repeated"
+            f"record {record.name} has a budget of {seconds:g} seconds, which two runs do not "
+            "spend alike; only runs with a budget of training items alone can be repeated"
         )
     job = _same_job(record, registry, cache, data)
     results: list[TrainResult] = []

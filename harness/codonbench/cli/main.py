@@ -143,7 +143,7 @@ def _exit(error: BaseException, sentence: str, code: int, debug: bool) -> typer.
 
     if debug:
         sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
-    message = sentence.strip() or f"{type(error).__name__}, without a word"
+    message = sentence.strip() or f"{type(error).__name__}, without a message"
     sys.stderr.write(f"bench: {printable_lines(message)}\n")
     return typer.Exit(code)
 

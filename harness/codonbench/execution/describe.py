@@ -97,7 +97,7 @@ def _question(registry: Registry, owner: str) -> Question:
 
 def _answer_of(message: Message, kind: type[AnswerT]) -> AnswerT:
     if not isinstance(message, kind):
-        raise PluginError(f"says {message.kind!r} on being asked about itself")
+        raise PluginError(f"answers with {message.kind!r} when asked what it registers")
     return message
 
 

@@ -382,7 +382,7 @@ class RunGroup:
                 # No outputs are owed for a split without items.
                 self.serves |= any(each.position for each in shown) or any(map(len, arrays))
                 if len({*runs}) < len(runs) or any(a.dtype != np.float32 for a in arrays):
-                    raise OutOfTurnError("asks for one run twice, or shows no float32")
+                    raise OutOfTurnError("names a run twice, or its outputs are not float32")
                 self._reply(Reply(instructions=tuple(self._referees.instruct(shown))))
                 self._referees.notify(shown)  # while it goes on
             case Served() if not self._unfinished():
@@ -392,7 +392,7 @@ class RunGroup:
 
     def _keep(self, message: Kept) -> None:
         if self.worker.states is None:
-            raise OutOfTurnError("keeps a state that was not asked for")
+            raise OutOfTurnError("sends a state that was not requested")
         source = self.worker.states / message.file
 
         def move(target: Path) -> None:
@@ -406,7 +406,7 @@ class RunGroup:
         run, now = self._known(message.run), time.monotonic()
         every = None if self._checkpoints is None else self._checkpoints.every
         if now - self._kept.get(run, -math.inf) < (every or 0) / 2:  # others wait for the disk
-            raise OutOfTurnError("keeps its state sooner than it was told to")
+            raise OutOfTurnError("sends its state too early")
         self._kept[run] = now
         size = source.stat().st_size
         rest = size * len(self._job.run_specs) / _STATES

@@ -214,7 +214,7 @@ def _check_estimator(
     if not protocol.tells_targets:
         raise ConfigError(
             f"model {request.model!r} is fitted once on all training items, but task "
-            f"{task.name!r} asks all along its training; choose a model that is trained batch by "
+            f"{task.name!r} evaluates during training; choose a model that is trained batch by "
             "batch, or a task of the protocol 'supervised'"
         )
     own_answer = cls.score_variants is not Estimator.score_variants
@@ -356,7 +356,7 @@ def _table(request: RunRequest, registry: Registry) -> str | None:
 
 def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offline: bool) -> Dataset:
     """Load a task's data; name the plugin in an error of its own."""
-    owner = f"task {entry.name!r} of {entry.origin.distribution or 'nobody installed'}"
+    owner = f"task {entry.name!r} of {entry.origin.distribution or 'no installed package'}"
     try:
         with chdir("."):
             dataset = entry.task.load(data, options, cache=cache, offline=offline)

@@ -344,7 +344,7 @@ def _unpacked(frame: Frame) -> Any:
         arrays.append(flat.reshape(array.shape).astype(np.dtype(array.dtype).newbyteorder("=")))
         offset = end
     if offset != len(body):
-        raise ValueError(f"{len(body) - offset} bytes follow that nothing is said of")
+        raise ValueError(f"{len(body) - offset} bytes follow the last array")
 
     def filled(value: Any) -> Any:
         if isinstance(value, list):

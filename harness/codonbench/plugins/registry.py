@@ -240,7 +240,7 @@ class Registry:
                 with self.contain(candidate):
                     if self.manager.subset_hook_caller(kind.hook, others)(register=register):
                         raise PluginError(
-                            f"{kind.hook} returns something, which nobody reads; it takes "
+                            f"{kind.hook} returns a value, which is ignored; it takes "
                             "`register` as argument, and calls it with each"
                         )
                 continue
@@ -494,7 +494,7 @@ class Registry:
         names = sorted({c.distribution or c.module for c in self.undescribed})
         if not names:
             return ""
-        return f"; not loaded, as nobody trusts them: --trust {' --trust '.join(names)}"
+        return f"; not loaded, as not trusted: --trust {' --trust '.join(names)}"
 
     def claim(self, table: Entries[Any], entry: Entry, kind: str) -> None:
         """Enter something under its name in the table of its kind, or note that it is taken."""

@@ -18,7 +18,7 @@ class ZeroShot(Protocol):
     """Evaluate the validation split, if there is one, and the test split."""
 
     name: ClassVar[str] = "zero_shot"
-    summary: ClassVar[str] = "asked about the test split as it is built; nothing is trained"
+    summary: ClassVar[str] = "tested as built; nothing is trained"
     split: ClassVar[str] = "validation"
     tells_targets: ClassVar[bool] = True
     passes: ClassVar[int | None] = 0

@@ -184,7 +184,7 @@ def predicts_at_chance(subject: ModelSubject) -> Verdict:
     exactly for inputs of one class has the code built in without names.
     """
     if subject.setup.labels is None:
-        return skipped("the task tells its targets from the start")
+        return skipped("the targets are known from the start")
     unit, names = subject.dataset.spec.input.unit, subject.dataset.spec.target.names
     truth = subject.dataset.targets[subject.evaluated.numpy()].astype(np.int64)
     logits = [_untrained(subject, seed) for seed in range(_SEEDS)]

@@ -218,7 +218,7 @@ def error_text(error: BaseException) -> str:
     try:
         return str(error)
     except BaseException as another:
-        return f"its words failed: {type(another).__name__}"
+        return f"its message failed: {type(another).__name__}"
 
 
 def _end(
