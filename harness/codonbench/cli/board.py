@@ -30,7 +30,7 @@ from codonbench.leakage.boards import read_audits, with_audits, with_rules
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
     Board,
-    Table,
+    BoardTable,
     board_with_outputs,
 )
 from codonbench.ranking.curves import learning_curves
@@ -357,7 +357,7 @@ def _with_published(board: Board, registry: Registry) -> Board:
     """Return a board whose tables know what others published on their tasks' own data."""
     published = shipped_published()
 
-    def with_published(table: Table) -> Table:
+    def with_published(table: BoardTable) -> BoardTable:
         own = published.get(table.task, ())
         if not own or table.data != registry.tasks[table.task].task.default_data:
             return table

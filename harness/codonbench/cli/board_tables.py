@@ -14,7 +14,7 @@ from codonbench.leakage.verdict import KEPT
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
     Board,
-    Table,
+    BoardTable,
     build_board,
     gain_cell,
     merit,
@@ -80,7 +80,7 @@ def print_tables_of(
         _print_contrasts(table, mine)
         if (table.task, table.data_checksum) in data:
             _print_held(table, mine)
-    shipped: Sequence[Table] = ()
+    shipped: Sequence[BoardTable] = ()
     if against is None:
         ran = {record.task for record in finished}
         shipped = official_tables({name: tasks[name] for name in ran if name in tasks})
@@ -129,7 +129,7 @@ def _board_of(
 
 
 def other_tables(
-    tables: Sequence[Table], shipped: Sequence[Table], made: Sequence[RunRecord]
+    tables: Sequence[BoardTable], shipped: Sequence[BoardTable], made: Sequence[RunRecord]
 ) -> list[str]:
     """Return a line for each task that has rows on the same data beside the tables of some runs.
 
@@ -179,7 +179,7 @@ def _row_of(record: RunRecord) -> tuple[str, ...]:
     return (*table, record.model, config, record.plugin.distribution)
 
 
-def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None:
+def print_table_of(table: BoardTable, mine: Collection[tuple[str, ...]] = ()) -> None:
     """Print a table, the rows in `mine` in bold; notes of these, and of ranks in doubt.
 
     Of many ranked rows the first are printed, and those in `mine`.
@@ -266,12 +266,14 @@ def print_curves(curves: Curves) -> None:
         say(f"row zero: {visible(curves.row_zero)} with {most}", console=console)
 
 
-def key_of(table: Table, row: Row) -> tuple[str, ...]:
+def key_of(table: BoardTable, row: Row) -> tuple[str, ...]:
     """Return what tells a row from all others, in whatever table."""
     return (table.key, table.device, row.model, row.config_sha256, row.distribution)
 
 
-def print_standing(table: Table, official: Table, mine: Collection[tuple[str, ...]]) -> None:
+def print_standing(
+    table: BoardTable, official: BoardTable, mine: Collection[tuple[str, ...]]
+) -> None:
     """Print between which official rows own ones would rank; nothing if all are in the table."""
     ranking = table.ranking
     column, there = ranking.primary, {key_of(table, row) for row in table.rows}
@@ -303,7 +305,7 @@ def print_standing(table: Table, official: Table, mine: Collection[tuple[str, ..
         )
 
 
-def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
+def _print_contrasts(table: BoardTable, mine: set[tuple[str, ...]]) -> None:
     """Say how own rows stand beside their controls."""
     control = table.ranking.control
     if control is None:
@@ -320,7 +322,7 @@ def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
             )
 
 
-def _print_held(table: Table, mine: set[tuple[str, ...]]) -> None:
+def _print_held(table: BoardTable, mine: set[tuple[str, ...]]) -> None:
     """Say what own rows have under controls that leave a mean."""
     column, mine_anywhere = table.ranking.primary, {row[1:] for row in mine}
     for row in table.all_rows:
@@ -337,7 +339,7 @@ def _print_held(table: Table, mine: set[tuple[str, ...]]) -> None:
 
 
 def _fitting(
-    table: Table, rows: Sequence[Row], width: int
+    table: BoardTable, rows: Sequence[Row], width: int
 ) -> tuple[list[_Column], _Intervals, list[str]]:
     """Return the columns that fit, with which intervals, and what is left out.
 
@@ -368,7 +370,7 @@ def _fitting(
     return columns, intervals, [*(left[intervals] if there else []), *absent]
 
 
-def _columns(table: Table, intervals: _Intervals, parameters: bool) -> list[_Column]:
+def _columns(table: BoardTable, intervals: _Intervals, parameters: bool) -> list[_Column]:
     """Return the columns in their order; without parameters a censored figure reads "never"."""
     ranking, budget = table.ranking, table.budget_pairs if parameters else None
 

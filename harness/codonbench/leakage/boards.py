@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from codonbench.errors import StoreError
 from codonbench.leakage.verdict import KEPT, RULES, DataAudit
-from codonbench.ranking.board import BestRule, Board, Table
+from codonbench.ranking.board import BestRule, Board, BoardTable
 from codonbench.ranking.items import Rule, Tested
 from codonbench.records.files import cache_folder
 
@@ -74,7 +74,7 @@ def with_audits(board: Board, audits: Mapping[str, DataAudit], with_failed: bool
     """
     counted = "includes its rows (--with-failed)" if with_failed else "does not include its rows"
 
-    def with_audit(table: Table) -> Table:
+    def with_audit(table: BoardTable) -> BoardTable:
         audit = audits.get(table.data_checksum)
         if audit is None:
             return table

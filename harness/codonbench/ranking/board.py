@@ -75,7 +75,7 @@ class BestRule(Frozen):
     high: float | None = Field(default=None, exclude_if=lambda high: high is None)
 
 
-class Table(Frozen):
+class BoardTable(Frozen):
     """Rows that may be compared with one another, and those that were run under a control too.
 
     Attributes:
@@ -241,20 +241,20 @@ class Board(Frozen):
     """
 
     schema_version: Literal[2] = 2
-    tables: tuple[Table, ...]
+    tables: tuple[BoardTable, ...]
     excluded: tuple[Excluded, ...]
     curves: tuple[Curves, ...] = Field(default=(), exclude_if=lambda curves: not curves)
     with_failed: bool = Field(default=False, exclude_if=lambda with_failed: not with_failed)
 
     @property
-    def shown(self) -> tuple[Table, ...]:
+    def shown(self) -> tuple[BoardTable, ...]:
         """The tables without those whose rows stand beside others' or in curves beside a table."""
         plain = {_about(t) for t in self.tables if not (t.held_in or t.of_subset)}
         return tuple(
             t for t in self.tables if not (t.held_in or (t.of_subset and _about(t) in plain))
         )
 
-    def curves_beside(self, table: Table) -> list[Curves]:
+    def curves_beside(self, table: BoardTable) -> list[Curves]:
         """Return the curves of rows on the same task, data and kind of device as a table's."""
         return [curves for curves in self.curves if _about(curves) == _about(table)]
 
@@ -263,7 +263,7 @@ class Board(Frozen):
         return sorted({*tasks} - {table.task for table in self.tables})
 
 
-def _about(of: Table | Curves) -> tuple[str, str, str]:
+def _about(of: BoardTable | Curves) -> tuple[str, str, str]:
     return of.task, of.data_checksum, of.device
 
 
@@ -318,7 +318,7 @@ def build_board(
             *(t.device, t.control, t.asked, t.key),
         )
     )
-    alike: dict[str, list[Table]] = defaultdict(list)
+    alike: dict[str, list[BoardTable]] = defaultdict(list)
     for table in tables:
         alike[table.title].append(table)
     tables = [
@@ -332,7 +332,7 @@ def build_board(
     return Board(tables=tuple(tables), excluded=tuple(excluded), curves=tuple(curves))
 
 
-def _differing(table: Table, alike: Sequence[Table]) -> str:
+def _differing(table: BoardTable, alike: Sequence[BoardTable]) -> str:
     """Return in words the options in which tables of a title differ, or else their data."""
     facts = {
         name: value
@@ -349,7 +349,7 @@ def options_text(options: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(options.items()))
 
 
-def _holder(table: Table, tables: Sequence[Table]) -> str:
+def _holder(table: BoardTable, tables: Sequence[BoardTable]) -> str:
     """Return the key of the table that shows another's rows as a control of its own, or nothing."""
     if not table.control:
         return ""
@@ -362,7 +362,7 @@ def _holder(table: Table, tables: Sequence[Table]) -> str:
     return ""
 
 
-def official_tables(tasks: Mapping[str, Task]) -> list[Table]:
+def official_tables(tasks: Mapping[str, Task]) -> list[BoardTable]:
     """Return the tables of the official board, which comes with codonbench.
 
     Args:
@@ -371,7 +371,7 @@ def official_tables(tasks: Mapping[str, Task]) -> list[Table]:
     file = shipped("leaderboard/leaderboard.json")
     found = [] if file is None else json.loads(file.read_bytes())["tables"]
     tables = tuple(
-        Table.model_validate(table | {"ranking": tasks[table["task"]].ranking})
+        BoardTable.model_validate(table | {"ranking": tasks[table["task"]].ranking})
         for table in found
         if table["task"] in tasks
     )
@@ -461,7 +461,7 @@ def _first(rows: _Rows) -> RunRecord:
 
 def _build_table(
     by_row: _Rows, controls: Sequence[_Rows], task: Task, tested: Tested | None
-) -> Table:
+) -> BoardTable:
     runs = [list(seeds.values()) for seeds in by_row.values()]
     found: dict[RowKey, list[Contrast]] = defaultdict(list)
     control = task.ranking.control
@@ -508,7 +508,7 @@ def _build_table(
             [row for row, _ in _of_role(rows, "reference")],
         )
     )
-    return Table(
+    return BoardTable(
         key=first.comparability_key,
         task=first.task,
         task_version=first.run_spec.task_version,
@@ -658,7 +658,7 @@ def _costs(records: Sequence[RunRecord], ranking: Ranking) -> dict[int, float]:
     }
 
 
-def gain_cell(row: Row, table: Table) -> str:
+def gain_cell(row: Row, table: BoardTable) -> str:
     """Return a row's gain in words, or that there is no row zero; nothing for reference rows."""
     absent = row.gain is None and table.figures is not None and table.best_reference is None
     if absent and row.role != "reference":

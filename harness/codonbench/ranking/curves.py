@@ -54,7 +54,7 @@ class Curves(Frozen):
 
     Attributes:
         key: Shared by runs of all sizes.
-        task, data, data_checksum, device: As in `Table`; `data` of one's own table is `task`.
+        task, data, data_checksum, device: As in `BoardTable`; `data` of one's own table is `task`.
         column: The primary one of the task, whose metric the scores are.
         lower: Whether lower is better.
         sizes: Training examples of each subset, in rising order.

@@ -25,7 +25,7 @@ import numpy as np
 
 from codonbench.contracts import Ceiling, Frozen
 from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray
-from codonbench.ranking.board import Board, Table, merit
+from codonbench.ranking.board import Board, BoardTable, merit
 from codonbench.ranking.item_scores import Gain
 from codonbench.ranking.rows import Row
 from codonbench.ranking.statistics import CONFIDENCE, DRAWS, Mean, Median, average_ranks, interval
@@ -70,13 +70,13 @@ class TaskLine(Frozen):
     """A table of a task, and the models that were run on it.
 
     Attributes:
-        category, task, device, verdict: As in `Table`.
+        category, task, device, verdict: As in `BoardTable`.
         key: The table's.
         metric: Heading of the primary metric.
         digits: Shown behind its point.
         title: The table's.
         floor: The label of the best reference row; None where gains are over nothing.
-        ceiling: As in `Table`.
+        ceiling: As in `BoardTable`.
         apart: What tells it from the task's first table on this kind of device, which summaries
             count; empty for that one.
         counts: Whether it counts in a summary.
@@ -207,7 +207,7 @@ class Overview(Frozen):
 
 def build_overview(board: Board) -> Overview:
     """Return the view over a board's tables; those of a control are not in it."""
-    by_task: dict[tuple[str, str, str], list[Table]] = defaultdict(list)
+    by_task: dict[tuple[str, str, str], list[BoardTable]] = defaultdict(list)
     for table in board.shown:
         if not table.control:
             by_task[table.category, table.task, table.device].append(table)
@@ -230,7 +230,7 @@ def build_overview(board: Board) -> Overview:
     return Overview(lines=tuple(lines), summaries=tuple(summarised), with_failed=board.with_failed)
 
 
-def _precedence(table: Table) -> tuple[bool, int, bool, bool, bool, int, str]:
+def _precedence(table: BoardTable) -> tuple[bool, int, bool, bool, bool, int, str]:
     """Return by what the one table of a task that is shown comes first.
 
     That of the task's own options and protocol does, where a contestant has a rank in it; else the
@@ -242,7 +242,7 @@ def _precedence(table: Table) -> tuple[bool, int, bool, bool, bool, int, str]:
     return not own, *plain, -n_rows, table.key
 
 
-def _apart(table: Table, first: Table) -> str:
+def _apart(table: BoardTable, first: BoardTable) -> str:
     """Return what tells a table from the first of its task; empty for that one."""
     if table is first:
         return ""
@@ -259,7 +259,7 @@ def _apart(table: Table, first: Table) -> str:
     return ", ".join(dict.fromkeys(filter(None, words))) or f"key {table.key[:12]}"
 
 
-def _line(table: Table, first: Table, with_failed: bool) -> TaskLine:
+def _line(table: BoardTable, first: BoardTable, with_failed: bool) -> TaskLine:
     primary, apart = table.ranking.primary, _apart(table, first)
     return TaskLine(
         category=table.category,
@@ -278,7 +278,7 @@ def _line(table: Table, first: Table, with_failed: bool) -> TaskLine:
     )
 
 
-def _by_label(table: Table) -> dict[str, Row]:
+def _by_label(table: BoardTable) -> dict[str, Row]:
     """Return a table's rows by label; of several that have one label, that of most seeds."""
     found: dict[str, Row] = {}
     for row in table.all_rows:
@@ -288,7 +288,7 @@ def _by_label(table: Table) -> dict[str, Row]:
     return found
 
 
-def _cell(row: Row, table: Table) -> Cell:
+def _cell(row: Row, table: BoardTable) -> Cell:
     return Cell(
         row=row.id,
         role=row.role,
@@ -302,7 +302,9 @@ def _cell(row: Row, table: Table) -> Cell:
     )
 
 
-def _summary(category: str, device: str, part: Sequence[tuple[TaskLine, Table]]) -> Summary | None:
+def _summary(
+    category: str, device: str, part: Sequence[tuple[TaskLine, BoardTable]]
+) -> Summary | None:
     """Return the ranks of models over tasks; None if none was run on half of them."""
     sound = [(line, table) for line, table in part if line.counts]
     run = Counter(name for line, _ in sound for name in line.cells)
@@ -351,7 +353,7 @@ def _summary(category: str, device: str, part: Sequence[tuple[TaskLine, Table]])
     )
 
 
-def _places(table: Table, labels: Sequence[str]) -> FloatArray:
+def _places(table: BoardTable, labels: Sequence[str]) -> FloatArray:
     """Return each model's place in a task that one of them was run on: as it is, then in samples.
 
     Returns:

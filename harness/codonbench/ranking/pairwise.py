@@ -8,7 +8,7 @@ from codonbench.contracts.base import Frozen
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
 from codonbench.plugins.registry import Registry
-from codonbench.ranking.board import Table, build_board
+from codonbench.ranking.board import BoardTable, build_board
 from codonbench.ranking.item_scores import gain, p_value, score_rows
 from codonbench.ranking.items import Tested, gather_tested
 from codonbench.ranking.rows import Row
@@ -99,7 +99,7 @@ def compare_pair(
     )
 
 
-def _row(table: Table, name: str) -> Row | None:
+def _row(table: BoardTable, name: str) -> Row | None:
     """Return a table's row of a name; None where it has none."""
     rows = table.all_rows
     fitting = [row for row in rows if row.label == name] or [r for r in rows if r.model == name]
@@ -109,7 +109,7 @@ def _row(table: Table, name: str) -> Row | None:
     return fitting[0] if fitting else None
 
 
-def _compared(table: Table, one: Row, other: Row, tested: Tested) -> Comparison | None:
+def _compared(table: BoardTable, one: Row, other: Row, tested: Tested) -> Comparison | None:
     """Return the difference of two rows of a table; None where outputs for it are missing."""
     outputs = {
         row.id: {

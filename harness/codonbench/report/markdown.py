@@ -16,7 +16,7 @@ from tabulate import tabulate
 from codonbench.contracts import Column
 from codonbench.errors import StoreError
 from codonbench.protocols.controls import WORDS
-from codonbench.ranking.board import Board, Table, gain_cell
+from codonbench.ranking.board import Board, BoardTable, gain_cell
 from codonbench.ranking.curves import Curves
 from codonbench.ranking.overview import (
     FAILED,
@@ -226,7 +226,7 @@ def _laid_out(text: str) -> str:
     return "\n".join(map(_wrapped, text.splitlines()))
 
 
-def render_table(table: Table) -> str:
+def render_table(table: BoardTable) -> str:
     """Return one table with its heading: of many ranked rows the first, for the page has all."""
     ranking = table.ranking
     everyone = (*table.rows[:_MOST_ROWS], *table.references)
@@ -381,7 +381,7 @@ def _aligned(text: str, words: Container[int], spare: int = 0) -> str:
     return grid + "\n"
 
 
-def _ending(table: Table) -> str:
+def _ending(table: BoardTable) -> str:
     """Return what ended a table's runs."""
     early = f"early stop by the rule {plain(table.stop)}, at the latest"
     usual = "no early stop:" if table.stop == "budget" else early
@@ -402,7 +402,7 @@ _LONGEST_LABEL, _MOST_OTHERS, _MOST_SIZES, _MOST_MODELS, WIDEST = 25, 3, 5, 5, 1
 _MOST_ROWS = 100
 
 
-def _grid(rows: Sequence[Row], table: Table, names: Mapping[str, str]) -> str:
+def _grid(rows: Sequence[Row], table: BoardTable, names: Mapping[str, str]) -> str:
     """Return rows as a grid of at most eight columns, in lines of `WIDEST` where that can be.
 
     Where they would be longer, the intervals of success go, then what stands behind the primary
@@ -427,14 +427,14 @@ def _grid(rows: Sequence[Row], table: Table, names: Mapping[str, str]) -> str:
     return grid
 
 
-def _published(table: Table) -> list[Figure]:
+def _published(table: BoardTable) -> list[Figure]:
     """Return what others published of the primary metric."""
     figures = (figure for published in table.published for figure in published.figures)
     return [figure for figure in figures if figure.metric == table.ranking.metric]
 
 
 def _columns(
-    table: Table, names: Mapping[str, str], *, interval: bool, n_others: int, timed: bool
+    table: BoardTable, names: Mapping[str, str], *, interval: bool, n_others: int, timed: bool
 ) -> list[_Cells]:
     """Return the columns."""
     ranking = table.ranking
@@ -461,12 +461,12 @@ def _columns(
     ]
 
 
-def _success(row: Row, table: Table, interval: bool) -> str:
+def _success(row: Row, table: BoardTable, interval: bool) -> str:
     text = success_text(row, table.ranking)
     return text if interval else text.split()[0]
 
 
-def _primary_text(row: Row, table: Table) -> str:
+def _primary_text(row: Row, table: BoardTable) -> str:
     column = table.ranking.primary
     figure = row.figure(column.metric)
     if column.statistic == "mean":
@@ -474,7 +474,7 @@ def _primary_text(row: Row, table: Table) -> str:
     return figure_text(figure, column, table.budget_pairs)
 
 
-def _beside(rows: Sequence[Row], table: Table, names: Mapping[str, str]) -> str:
+def _beside(rows: Sequence[Row], table: BoardTable, names: Mapping[str, str]) -> str:
     """Return what rows have on clean test items and under controls as a grid; empty for nothing."""
     primary = table.ranking.primary
     controls = sorted({name for row in rows for name in row.controls})

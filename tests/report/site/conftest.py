@@ -14,7 +14,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.leakage.audit import Subject, audit
 from codonbench.leakage.own_table import table_subject
 from codonbench.plugins.discovery import load_registry
-from codonbench.ranking.board import Board, Table, board_with_outputs
+from codonbench.ranking.board import Board, BoardTable, board_with_outputs
 from codonbench.ranking.items import gather_tested
 from codonbench.records.store import Store
 from codonbench.report.item_facts import item_facts
@@ -52,7 +52,7 @@ class Shown:
     """
 
     site: Path
-    table: Table
+    table: BoardTable
     runs: dict[str, RunRecord]
     known: PageSources
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from codonbench.contracts import Frozen, Input, Target, Task
-from codonbench.ranking.board import BestRule, Board, Table
+from codonbench.ranking.board import BestRule, Board, BoardTable
 from codonbench.ranking.published import Published, Source
 from codonbench.ranking.rows import name_text
 from codonbench.ranking.statistics import Mean, Median
@@ -29,7 +29,7 @@ class PageTask(Frozen):
         examples, withheld: As in `ItemFacts`.
         audit: Result of the data audit, the verdict first; empty if there is none.
         findings: The check, its grade and its words, the gravest first.
-        best_rule: As in `Table`.
+        best_rule: As in `BoardTable`.
     """
 
     title: str
@@ -70,7 +70,9 @@ class PageCurves(Frozen):
     rows: tuple[PageCurve, ...]
 
 
-def about_task(table: Table, task: Task | None, known: PageSources, *, folded: bool) -> PageTask:
+def about_task(
+    table: BoardTable, task: Task | None, known: PageSources, *, folded: bool
+) -> PageTask:
     """Return what is known of a table's task; `task` is None where that is not installed."""
     audit, facts = known.audits.get(table.data_checksum), known.facts.get(table.data_checksum)
     inputs, target = getattr(task, "input", None), getattr(task, "target", None)
@@ -120,7 +122,7 @@ def as_shown(own: Published) -> Published:
     return Published(source=Source(**source), figures=tuple(figures))
 
 
-def curves_of(table: Table, board: Board) -> tuple[PageCurves, ...]:
+def curves_of(table: BoardTable, board: Board) -> tuple[PageCurves, ...]:
     """Return scores by training examples of rows on the data of a table."""
     return tuple(
         PageCurves(

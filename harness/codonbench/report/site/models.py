@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from codonbench.contracts import Frozen
 from codonbench.contracts.run_record import RunRecord
-from codonbench.ranking.board import Board, Table
+from codonbench.ranking.board import Board, BoardTable
 from codonbench.ranking.rows import Row
 from codonbench.ranking.statistics import Mean, Median
 from codonbench.records.again import command
@@ -93,7 +93,7 @@ def build_models(
 
 
 def _model_row(
-    row: Row, table: Table, records: Sequence[RunRecord], known: PageSources
+    row: Row, table: BoardTable, records: Sequence[RunRecord], known: PageSources
 ) -> ModelRow:
     first, primary = records[0], table.ranking.primary
     plugin, machine, lock = first.plugin, first.machine, first.environment

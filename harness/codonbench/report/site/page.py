@@ -14,7 +14,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.protocols.folds import Folds
 from codonbench.protocols.sample_efficiency import SampleEfficiency
-from codonbench.ranking.board import Board, Excluded, Table
+from codonbench.ranking.board import Board, BoardTable, Excluded
 from codonbench.ranking.by_item import Part, RowItems, TableItems, row_items, table_items
 from codonbench.ranking.curves import Curves
 from codonbench.ranking.item_scores import Gain
@@ -131,7 +131,7 @@ class PageRow(Frozen):
 
 
 class PageTable(Frozen):
-    """A table of the page, in a file of its own; see `codonbench.ranking.board.Table`.
+    """A table of the page, in a file of its own; see `codonbench.ranking.board.BoardTable`.
 
     Attributes:
         id: Of its file, and of links to it.
@@ -144,7 +144,7 @@ class PageTable(Frozen):
         about: Its task.
         floor: The label of the reference row that gains are over; empty where there are none.
         no_gain: Why there are none, where that is known.
-        published: As in `Table`.
+        published: As in `BoardTable`.
         curves: Curves of rows of the same task and data.
         kind: What its rows' answers are, and `names` of what; empty where no test outputs are at
             hand.
@@ -294,7 +294,7 @@ class Page(Frozen):
     excluded: tuple[Excluded, ...]
 
 
-def table_id(table: Table) -> str:
+def table_id(table: BoardTable) -> str:
     """Return the id of a table: a name for its file, and for links."""
     return content_hash([table.key, table.device])[:16]
 
@@ -304,7 +304,7 @@ def model_id(label: str) -> str:
     return content_hash([label])[:16]
 
 
-def ids_of(table: Table, runs: Records) -> dict[str, str]:
+def ids_of(table: BoardTable, runs: Records) -> dict[str, str]:
     """Return the page's id of each row of a table, by the board's."""
     return {row.id: row_id(runs[row.run_ids[0]]) for row in table.all_rows}
 
@@ -330,7 +330,7 @@ def build_front(board: Board, runs: Records, known: PageSources) -> Page:
     )
 
 
-def _head(table: Table) -> PageHead:
+def _head(table: BoardTable) -> PageHead:
     return PageHead(
         id=table_id(table),
         title=shown(table.title),
@@ -443,7 +443,7 @@ def ends(gain: Gain | None) -> Interval | None:
 
 
 def build_table(
-    table: Table,
+    table: BoardTable,
     board: Board,
     runs: Records,
     drawn_by: Mapping[str, str],
@@ -457,7 +457,7 @@ def build_table(
     is no such file.
 
     Args:
-        table: Table of the board.
+        table: BoardTable of the board.
         board: The leaderboard.
         runs: The records that its rows count.
         drawn_by: Plugin of the figures of a row, by its id.
@@ -524,7 +524,7 @@ def build_table(
     return page, more_rows, tuple(own for own in answered_rows if own), questions(page.id, items)
 
 
-def _parts(table: Table, items: TableItems | None) -> dict[str, tuple[Part, ...]]:
+def _parts(table: BoardTable, items: TableItems | None) -> dict[str, tuple[Part, ...]]:
     kept = table.figures.by_item if table.figures else None
     if kept is not None:
         return kept.parts
@@ -532,7 +532,7 @@ def _parts(table: Table, items: TableItems | None) -> dict[str, tuple[Part, ...]
 
 
 def _row_items(
-    row: Row, table: Table, items: TableItems | None, known: PageSources
+    row: Row, table: BoardTable, items: TableItems | None, known: PageSources
 ) -> RowItems | None:
     kept = table.figures.by_item if table.figures else None
     if kept is not None:
@@ -576,7 +576,7 @@ _AS_THEY_ARE = (
 
 def _row(
     row: Row,
-    table: Table,
+    table: BoardTable,
     runs: Records,
     drawn_by: Mapping[str, str],
     metrics: tuple[str, ...],
@@ -622,7 +622,7 @@ def _row(
     )
 
 
-def _on_clean(row: Row, table: Table) -> str:
+def _on_clean(row: Row, table: BoardTable) -> str:
     """Return a row's primary metric and rank on the clean test items in words."""
     if row.clean is None or table.figures is None:
         return ""
