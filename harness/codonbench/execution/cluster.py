@@ -33,13 +33,11 @@ from codonbench.execution.sandbox import PASSED_ON
 from codonbench.protocols.referee import OnSnapshot, share_spent
 from codonbench.protocols.trial import Look
 
-WAIT = 1.0
-"""Seconds between two looks at whether Ctrl-C was pressed."""
-
 _OF_THE_NODE = {"PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"}
 _SETTINGS = (*sorted({*PASSED_ON} - _OF_THE_NODE), "CODONBENCH_PLUGINS", "CODONBENCH_OFFLINE")
 """Of this process's environment, what nodes have too: what may change a result, or what is run."""
 
+_WAIT = 1.0  # seconds between two looks at whether Ctrl-C was pressed
 _REPORT_EVERY = 1.0  # seconds after which a run tells how far it has come
 _KNOCK = 10.0  # seconds for a cluster's address to answer
 _LOOK = 2.0  # seconds for which the nodes that were there count as there
@@ -267,7 +265,7 @@ class Cluster:
         """
         question, stopping = self._between().next.remote(key), False
         while True:
-            done, _ = self._ray.wait([question, submitted], num_returns=1, timeout=WAIT)
+            done, _ = self._ray.wait([question, submitted], num_returns=1, timeout=_WAIT)
             if stopped() and not stopping:
                 self.stop(submitted)
                 stopping = True
@@ -306,10 +304,10 @@ class Cluster:
         here = self._ray.get_runtime_context().get_node_id()
         return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=True)}
 
-    def wait(self, submitted: Sequence[Any], seconds: float) -> list[Any]:
-        """Return the runs that are done, after at most so many seconds."""
+    def wait(self, submitted: Sequence[Any]) -> list[Any]:
+        """Return the runs that are done, after a second at most."""
         many = min(len(submitted), 100)
-        done, _ = self._ray.wait(list(submitted), num_returns=1, timeout=seconds)
+        done, _ = self._ray.wait(list(submitted), num_returns=1, timeout=_WAIT)
         more, _ = self._ray.wait(list(submitted), num_returns=many, timeout=0)
         return list(dict.fromkeys([*done, *more]))
 

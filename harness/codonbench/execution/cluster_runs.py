@@ -19,7 +19,7 @@ from codonbench.contracts import Reference, Trajectory
 from codonbench.contracts.run_record import RunRecord, describe_harness, hash_trajectory
 from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec, configure
 from codonbench.errors import BenchError, ClusterError, WorkerError
-from codonbench.execution.cluster import WAIT, Cluster, NodeLostError, Place, Resources, choose_kind
+from codonbench.execution.cluster import Cluster, NodeLostError, Place, Resources, choose_kind
 from codonbench.execution.executor import Executor, Listener, lay_audit
 from codonbench.execution.machine import LOOK_AGAIN
 from codonbench.execution.node import Made, Order, digest, packed
@@ -327,7 +327,7 @@ class ClusterRuns:
         """Take in the runs that have ended by now, or do within a second."""
         if not self._submitted:
             return
-        done = self.cluster.wait(list(self._submitted), WAIT)
+        done = self.cluster.wait(list(self._submitted))
         if news := self.cluster.news():
             self._follow(news)
         for submitted in done:

@@ -554,9 +554,9 @@ class _Scoring:
                 else None
             )
         chance = self._chance(under, scores)
-        above = self._better(scores, chance, CONTROL_LEVEL)
+        above = self._better(scores, chance)
         flag = FLAG_TEXTS.get(control, "") if above else ""
-        if control == COMPOSITION and above and self._better(own, scores, CONTROL_LEVEL):
+        if control == COMPOSITION and above and self._better(own, scores):
             flag = ""
         return ControlFigure(mean=value, chance=six_digits(float(chance.values.mean())), flag=flag)
 
@@ -578,12 +578,12 @@ class _Scoring:
         level = np.asarray(values)
         return RowScores(scores.seeds, level, np.tile(level, (RESAMPLES, 1)), scores.n_units)
 
-    def _better(self, first: RowScores, second: RowScores, level: float) -> bool:
+    def _better(self, first: RowScores, second: RowScores) -> bool:
         """Return whether the first is significantly better than the second."""
         gaps = differences(first, second)
         if gaps is None or self.sign * gaps.values.mean() <= 0:
             return False
-        return p_value(first, second) <= 2 * level  # of which one side is asked
+        return p_value(first, second) <= 2 * CONTROL_LEVEL  # of which one side is asked
 
 
 def _agreement(one: ItemOutputs, other: ItemOutputs) -> float:
