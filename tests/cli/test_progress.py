@@ -22,7 +22,7 @@ def shown(pairs_at, seconds, total, budget_seconds=None):
     values = []
     for now in times:
         if now == int(now):
-            left.hear(int(pairs_at(now)), now)
+            left.update(int(pairs_at(now)), now)
         values.append(left.at(now))
     return times, values
 
@@ -40,7 +40,7 @@ def test_time_left_is_short_once_little_is_left():
     """A run that is compiled before its second look, and then all but done at the next."""
     left = TimeLeft(3_600, None, 0.0)
     for pairs, now in ((0, 0.0), (128, 6.0), (3_584, 53.0)):
-        left.hear(pairs, now)
+        left.update(pairs, now)
     assert left.at(53.0) == pytest.approx(53 * 16 / 3_584, abs=0.7)
 
 
@@ -48,23 +48,23 @@ def test_what_comes_before_a_small_first_step_is_no_pace():
     """A run that waits ten seconds for its worker."""
     left = TimeLeft(4.0, None, 0.0)
     for done, now in ((0, 0.0), (0.01, 10.0), (0.06, 12.0)):
-        left.hear(done, now)
+        left.update(done, now)
     assert left.at(12.0) is None  # too little to rest on
-    left.hear(0.26, 20.0)
+    left.update(0.26, 20.0)
     assert left.at(20.0) == pytest.approx(10 * 3.74 / 0.25)
     left = TimeLeft(4.0, None, 0.0)
     for done, now in ((0, 0.0), (0, 10.0), (0.5, 14.0)):  # its second look is a large step
-        left.hear(done, now)
+        left.update(done, now)
     assert left.at(14.0) == pytest.approx(4 * 3.5 / 0.5)
 
 
 def test_a_whole_run_is_a_pace_and_a_part_of_the_first_is_none():
     left, other = (TimeLeft(4.0, None, 0.0, small=1.0) for _ in range(2))
     for done, now in ((0, 0.0), (0.9, 30.0), (1.3, 34.0)):  # a cluster has come up
-        left.hear(done, now)
+        left.update(done, now)
     assert left.at(34.0) == pytest.approx(4 * 2.7 / 0.4)
     for done, now in ((0, 0.0), (1, 30.0)):
-        other.hear(done, now)
+        other.update(done, now)
     assert other.at(30.0) == 90.0
 
 

@@ -98,8 +98,8 @@ def _timings(record: RunRecord) -> Iterator[Remark]:
     if total > _TOO_LONG:
         yield "timings.total", f"is {total:g} s; no run has taken a hundred years"
     # The total of the first format included the start of the process.
-    unlike = together - total if record.trajectory_format == 1 else abs(total - together)
-    if unlike > _ROUNDING * max(1.0, together):
+    difference = together - total if record.trajectory_format == 1 else abs(total - together)
+    if difference > _ROUNDING * max(1.0, together):
         yield "timings.total", f"is {total} s, but its parts come to {together} s"
     elif total * _FASTEST <= record.pairs and record.weights_sha256 is not None:
         yield "timings.total", f"is {total:g} s, too few to train on {record.pairs:,} items"

@@ -72,9 +72,9 @@ class TimeLeft:
         self._first: tuple[float, float] | None = None
         self._rest = total
         self._end: float | None = None
-        self._heard = now
+        self._last = now
 
-    def hear(self, pairs: float, now: float, total: float | None = None) -> None:
+    def update(self, pairs: float, now: float, total: float | None = None) -> None:
         """Take in that so many pairs have been presented, and of how many, where that changes."""
         self._total = self._total if total is None else total
         enough = _ENOUGH * self._total
@@ -90,9 +90,9 @@ class TimeLeft:
                 end = min(end, self._latest)
             # Where little is left the end comes before what is shown has moved there.
             left = (self._total - pairs) / self._rest if self._rest > 0 else 0.0
-            share = 1 - min(left, 1) * math.exp((self._heard - now) / _STEADY)
+            share = 1 - min(left, 1) * math.exp((self._last - now) / _STEADY)
             self._end = end if self._end is None else self._end + (end - self._end) * share
-        self._heard, self._rest = now, self._total - pairs
+        self._last, self._rest = now, self._total - pairs
 
     def at(self, now: float) -> float | None:
         """Return the seconds that are left; None as long as no pace is known."""
@@ -143,7 +143,7 @@ def bar_shown(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], No
             if task.description != what:
                 left = TimeLeft(of, None, now)
                 bar.reset(shown, description=what, total=of, left=left, early=False)
-            task.fields["left"].hear(done, now)
+            task.fields["left"].update(done, now)
             bar.update(shown, completed=done)
 
         yield move
@@ -181,8 +181,8 @@ def building_shown(owner: str) -> Iterator[OnStep]:
             if total != (task.total or 0):
                 began = began or now
                 task.fields["left"] = TimeLeft(total, None, began)
-                task.fields["left"].hear(0, began)
-            task.fields["left"].hear(done, now)
+                task.fields["left"].update(0, began)
+            task.fields["left"].update(done, now)
             words = printable(f"plugin {owner}: {step.words}")
             bar.update(shown, description=words, completed=done, total=total or None, visible=True)
 

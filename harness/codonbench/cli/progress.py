@@ -98,7 +98,7 @@ class RunDisplay(Follower):
         total = run_spec.budget_pairs if run_spec.budget_pairs < MOST_PAIRS else None
         began = time.monotonic()
         left = TimeLeft(run_spec.budget_pairs, run_spec.budget_seconds, began)
-        self._all.hear(run_spec.run_id, 0, began)
+        self._all.update(run_spec.run_id, 0, began)
         self._show_all()
         bar = self._bars[run_spec.run_id] = self._progress.add_task(
             seed.rstrip(), total=total, pairs=0, words="", early=early, left=left
@@ -111,8 +111,8 @@ class RunDisplay(Follower):
             if now - shown < _REFRESH:
                 return
             shown = now
-            left.hear(pairs, now)
-            self._all.hear(run_spec.run_id, pairs, now)
+            left.update(pairs, now)
+            self._all.update(run_spec.run_id, pairs, now)
             self._show_all()
             words = "" if self._progress.disable else progress()
             self._progress.update(bar, completed=pairs, pairs=pairs, words=words)
@@ -231,19 +231,19 @@ class _AllRuns:
         """Whether some have begun and some have not."""
         return 0 < len(self._done) < len(self._budgets)
 
-    def hear(self, run_id: str, pairs: int, now: float) -> None:
+    def update(self, run_id: str, pairs: int, now: float) -> None:
         """Take in how far a run has come."""
         if run_id in self._budgets:
             self._left = self._left or TimeLeft(self.total, None, now)
             self._done[run_id] = pairs
-            self._left.hear(self.done, now)
+            self._left.update(self.done, now)
 
     def ended(self, run_id: str, *, reused: bool, now: float) -> None:
         """Take in that a run is over, or was before this command."""
         if reused and self._left is None:
             self._budgets.pop(run_id, None)
         else:
-            self.hear(run_id, self._budgets.get(run_id, 0), now)
+            self.update(run_id, self._budgets.get(run_id, 0), now)
 
     def at(self, now: float) -> float | None:
         """Return the seconds that are left, as `TimeLeft.at` does."""
@@ -266,7 +266,7 @@ class ClusterDisplay(Listener):
         began = time.monotonic()
         self._progress_lines = Lines(began)
         self._left = TimeLeft(sum(self._runs), None, began, small=1.0)
-        self._left.hear(0, began)
+        self._left.update(0, began)
         self._reused, self._finished, self._under_way = 0, 0, 0.0
         self._progress = Progress(
             TextColumn("runs"),
@@ -333,7 +333,7 @@ class ClusterDisplay(Listener):
     def _show(self) -> str:
         """Move the bar; return how long the others take at this pace, in words."""
         done, now = self._finished + self._under_way, time.monotonic()
-        self._left.hear(done - self._reused, now, sum(self._runs) - self._reused)
+        self._left.update(done - self._reused, now, sum(self._runs) - self._reused)
         self._progress.update(self._bar, completed=done)
         return rest(self._left.at(now), early=False)
 

@@ -281,7 +281,7 @@ class _StudyDisplay:
         self._lines = Lines(began)
         self._before = self._n = len(study.finished())
         self._left = TimeLeft(trials - self._before, None, began, small=1.0)
-        self._left.hear(0, began)
+        self._left.update(0, began)
         self._best = ""
         self._bar = self._progress.add_task(
             "", total=trials, best="", completed=self._n, left=self._left, early=True
@@ -320,6 +320,6 @@ class _StudyDisplay:
     def _show(self, done: float) -> str:
         """Move the bar; return the best score and how long the others take at this pace."""
         now, early = time.monotonic(), self._n == self._before  # the first may end early
-        self._left.hear(done - self._before, now)
+        self._left.update(done - self._before, now)
         self._progress.update(self._bar, completed=done, best=self._best, early=early)
         return ", ".join(filter(None, [self._best, rest(self._left.at(now), early=early)]))

@@ -74,9 +74,9 @@ def check_is_plain(state: TrainState) -> None:
             "weights of items"
         )
     for name, module in state.module.named_modules():
-        whose = f"module {name!r}" if name else "the module"
-        _refuse_hooks(whose, module, _hooks_in(module))
-        _refuse_replaced(whose, module)
+        owner = f"module {name!r}" if name else "the module"
+        _refuse_hooks(owner, module, _hooks_in(module))
+        _refuse_replaced(owner, module)
     for name, parameter in state.module.named_parameters():
         _refuse_hooks(f"parameter {name!r}", parameter, _OF_TENSORS)
         if type(parameter) is not nn.Parameter:
@@ -98,22 +98,22 @@ def _hooks_in(thing: object) -> list[str]:
     return [n for n in vars(thing) if n.endswith("_hooks") and "state_dict" not in n]
 
 
-def _refuse_hooks(whose: str, thing: object, names: Sequence[str]) -> None:
+def _refuse_hooks(owner: str, thing: object, names: Sequence[str]) -> None:
     for name in names:
         if getattr(thing, name, None):
-            raise CannotCapture(f"{whose} has hooks ({name.strip('_')})")
+            raise CannotCapture(f"{owner} has hooks ({name.strip('_')})")
 
 
-def _refuse_replaced(whose: str, thing: object) -> None:
+def _refuse_replaced(owner: str, thing: object) -> None:
     for name in vars(thing):
         if callable(getattr(type(thing), name, None)):
-            raise CannotCapture(f"{whose} has a {name}() of its own, in place of its class's")
+            raise CannotCapture(f"{owner} has a {name}() of its own, in place of its class's")
     for cls in type(thing).__mro__:
         for name, value in vars(cls).items() if _is_of_torch(cls) else ():
-            strange = isinstance(value, FunctionType) and not _is_of_torch(value)
-            if strange and name in inspect.getsource(cls):  # an added method changes nothing
+            foreign = isinstance(value, FunctionType) and not _is_of_torch(value)
+            if foreign and name in inspect.getsource(cls):  # an added method changes nothing
                 raise CannotCapture(
-                    f"{whose} is a torch {cls.__name__}, whose {name}() was replaced by one of "
+                    f"{owner} is a torch {cls.__name__}, whose {name}() was replaced by one of "
                     f"{value.__module__}"
                 )
 

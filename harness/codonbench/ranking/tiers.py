@@ -144,10 +144,10 @@ def _tails(ranks: tuple[int, ...]) -> FloatArray:
     """
     chance = np.ones(1)
     for rank in ranks:
-        grown = np.zeros(len(chance) + rank)
-        grown[: len(chance)] += chance / 2
-        grown[rank:] += chance / 2
-        chance = grown
+        extended = np.zeros(len(chance) + rank)
+        extended[: len(chance)] += chance / 2
+        extended[rank:] += chance / 2
+        chance = extended
     return chance[::-1].cumsum()  # of which the last is that of w = 0
 
 

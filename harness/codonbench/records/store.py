@@ -374,8 +374,8 @@ def amend_record(path: Path, record: RunRecord, changes: Mapping[str, Any]) -> N
     with Store(path.parent).claims() as claims:
         free, others = claims.take_free([record.run_id])
         if not free:
-            who = " and ".join(map(str, others))
-            raise StoreError(f"{path} is being made again by {who}; try again once it is there")
+            holders = " and ".join(map(str, others))
+            raise StoreError(f"{path} is being made again by {holders}; try again once it is there")
         found = read_record(path)
         if not isinstance(found, RunRecord) or found.checksum != record.checksum:
             raise StoreError(f"{path} has been written by something else meanwhile; try again")

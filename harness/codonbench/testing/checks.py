@@ -230,10 +230,10 @@ def summary(findings: Iterable[CheckResult]) -> str:
     return f"{len(found)} checks: {', '.join(counts)}"
 
 
-def raise_failures(findings: Iterable[CheckResult], whose: str) -> None:
+def raise_failures(findings: Iterable[CheckResult], owner: str) -> None:
     """Raise AssertionError with all failures, if there are any."""
     if wrong := _failures(findings):
-        lines = [f"{whose}: {len(wrong)} of its checks failed"]
+        lines = [f"{owner}: {len(wrong)} of its checks failed"]
         lines += [f"  {finding.id} ({finding.title}): {finding.words}" for finding in wrong]
         raise AssertionError("\n".join(lines))
 

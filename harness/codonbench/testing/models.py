@@ -59,16 +59,16 @@ def check_model(
     """
     if isinstance(model, str):
         entry = installed().model(model)
-        cls, values, whose = entry.cls, dict(entry.preset), f"model {model!r}"
+        cls, values, owner = entry.cls, dict(entry.preset), f"model {model!r}"
     else:
-        cls, values, whose = model, {}, f"model {model.__name__}"
+        cls, values, owner = model, {}, f"model {model.__name__}"
     if preset is not None:
         if preset not in cls.presets:
             known = ", ".join(cls.presets) or "none"
-            raise UnknownNameError(f"{whose} has no preset {preset!r}; it has {known}")
-        values, whose = dict(cls.presets[preset]), f"{whose}, preset {preset!r}"
-    config = configure(cls.Config, values, {}, whose)
-    raise_failures(findings(subject_of(cls, config, find_task(task), data), hurry=True), whose)
+            raise UnknownNameError(f"{owner} has no preset {preset!r}; it has {known}")
+        values, owner = dict(cls.presets[preset]), f"{owner}, preset {preset!r}"
+    config = configure(cls.Config, values, {}, owner)
+    raise_failures(findings(subject_of(cls, config, find_task(task), data), hurry=True), owner)
 
 
 def subject_of(

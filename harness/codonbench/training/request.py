@@ -197,8 +197,8 @@ def errors_noted(
     except BaseException as error:  # the plugin's own: it goes into the record
         where = place(error.__traceback__, file_of(plugin), maker_of(plugin))
         details = "".join(traceback.format_exception(error)).encode("utf-8", errors="replace")
-        whose = f"model {plugin.info.name!r}: " if isinstance(error, PluginError) else ""
-        message = f"{type(error).__name__}: {whose}{error_text(error)}"
+        prefix = f"model {plugin.info.name!r}: " if isinstance(error, PluginError) else ""
+        message = f"{type(error).__name__}: {prefix}{error_text(error)}"
         words = storable(f"{message}{where}{_lengths(error, view)}{remedy(message)}")
         _end(results, "error", words, details.decode("utf-8")[-MOST_DETAILS:])
 
