@@ -312,11 +312,11 @@ def _shared_values(read: ReadRecord) -> Iterator[_Shared]:
         gives = (record.pairs, record.selected_pairs, record.metrics)
         message = "are not those of {other}, whose trajectory is the same"
         yield _Shared((scored, "metrics"), gives, "metrics", message, doubt=False)
-    message = "adds to the row of {other}: a row is handed in as a whole (docs/rules.md)"
+    message = "adds to the row of {other}; a row is submitted as a whole (docs/rules.md)"
     controlled = None if read.task is None else controlled_key(record, read.task.ranking)
     whole = (controlled or row[0], *row[1:])  # with the controls of the row
     yield _Shared((whole, "folder"), read.path.parent, "", message)
-    message = "is of {value}, but {other} of the same row is signed by {expected}"
+    message = "is by {value}, but that of {other}, of the same row, is by {expected}"
     yield _Shared((row, "signer"), read.signer or "nobody", "signature", message)
 
 

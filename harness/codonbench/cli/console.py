@@ -102,7 +102,7 @@ def _console(*, stderr: bool, file: TextIO | None = None) -> Console:
 
 
 def _is_watched(console: Console) -> bool:
-    """Return whether somebody sees it in a window: it is no file and no pipe."""
+    """Return whether output goes to a terminal, not to a file or pipe."""
     return console.is_terminal or "COLUMNS" in os.environ
 
 

@@ -37,7 +37,7 @@ class TorchFacts(Frozen):
         deterministic: PyTorch was told to refuse non-deterministic algorithms.
         tf32: Whether matrix products may be rounded to TF32.
         gpu_name, gpu_uuid, cuda: Of the GPU in use, its UUID without ``GPU-``; None where there
-            is none, and where nobody asked for it.
+            is none, and where it was not requested.
     """
 
     python: _Words

@@ -414,6 +414,6 @@ def _check_readable(paths: Iterable[Path]) -> None:
         needed = 0o005 if path.is_dir() else 0o004
         if is_root() and path.stat().st_mode & needed != needed:
             raise UsageError(
-                f"{path} can be read by root alone, and nobody is root in a sandbox; "
+                f"{path} can be read by root alone, and no process is root in a sandbox; "
                 f"try 'chmod o+rX {path}'"
             )

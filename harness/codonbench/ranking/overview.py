@@ -7,7 +7,7 @@ task that a model was not run on it comes behind all that were: what is missing 
 
 A model's place in a task is its rank among them, equal ones sharing the mean of theirs. Its mean
 rank is over tasks, its win rate the share of pairs of a task and another model in which it comes
-first; a tie is half a win, and nobody wins where both are missing. Intervals are bootstraps over
+first; a tie is half a win, and no model wins where both are missing. Intervals are bootstraps over
 tasks, and within each task over seeds and test items (over seeds where no items are at hand): how
 often two neighbours swap is the share of these samples in which they stand the other way round.
 

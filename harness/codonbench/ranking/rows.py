@@ -218,7 +218,7 @@ class Row(Frozen):
         seconds: Median training time of a run; None where devices differ.
         notes: What a reader must know: flags, knowledge, too few seeds.
         doubted: Whether one of them puts the rank in question.
-        tuning: How its configuration was found; None where nobody said.
+        tuning: How its configuration was found; None if unknown.
     """
 
     rank: int | None

@@ -67,7 +67,7 @@ def private_key_path(name: str) -> Path:
 def make_key(private: Path, public: Path) -> str:
     """Write a new pair of keys to two files; return the public one's fingerprint.
 
-    The private key is not encrypted; nobody but its owner may read the file.
+    The private key is not encrypted; only its owner may read the file.
 
     Raises:
         KeyFileError: One of the files is there already, or cannot be written.

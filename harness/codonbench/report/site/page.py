@@ -82,13 +82,13 @@ class PageRow(Frozen):
         seeds, values: The seeds counted, and each one's metrics in the same order.
         unanswered: Metrics not measured in some seed.
         beside: Its controls.
-        clean: What it has on the clean test items, and the rank there; empty where nobody knows.
+        clean: Figures on the clean test items, and the rank there; empty if unknown.
         items: What is known of its answers for test items; None where these are not at hand.
         withheld: Whether they are training targets that may not be published.
         shown_pairs: How many training pairs its runs had seen in the state that was tested, the
             median.
         tuned_seconds, tuned_on: What finding its configuration took, of a CPU's cores or of a GPU;
-            None where nobody said.
+            None if unknown.
         day: Of its latest run; empty where that is not known.
         rank, tier, role, successes, success_low, success_high, medians, restricted_mean,
             parameters, devices, seconds, notes, doubted: As in `leaderboard.Row`.
