@@ -115,7 +115,7 @@ def audit_data(
 
 
 def remark_on_data(dataset: Dataset) -> str:
-    """Return in a line what the audit of a run's data, a table of one's own, says."""
+    """Return in a line the result of the audit of a run's data, a table of the user's own."""
     from codonbench.leakage.own_table import audit_of_run
 
     with _shown() as progress:

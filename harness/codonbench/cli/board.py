@@ -305,7 +305,7 @@ def _board(
     folder: Path,
     with_failed: bool,
 ) -> _Made:
-    """Return the board of a results folder; say what is not counted.
+    """Return the board of a results folder; print what is not counted.
 
     Tables of data whose audit lies in a folder ``audits`` beside the board, as ``bench audit-data
     --json`` prints it, say its verdict first; see `read_audits` for those that the cache has.

@@ -267,7 +267,7 @@ def print_curves(curves: Curves) -> None:
 
 
 def key_of(table: BoardTable, row: Row) -> tuple[str, ...]:
-    """Return what tells a row from all others, in whatever table."""
+    """Return the key of a row, unique over all tables."""
     return (table.key, table.device, row.model, row.config_sha256, row.distribution)
 
 
@@ -306,7 +306,7 @@ def print_standing(
 
 
 def _print_contrasts(table: BoardTable, mine: set[tuple[str, ...]]) -> None:
-    """Say how own rows stand beside their controls."""
+    """Print how own rows compare with their controls."""
     control = table.ranking.control
     if control is None:
         return

@@ -1,4 +1,4 @@
-"""`bench check`: is a model what the contract asks? In words, within seconds, on a CPU."""
+"""`bench check`: does a model keep the contract? With reasons, within seconds, on a CPU."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _explainer(
 
 
 def print_sequences(explanation: SequenceExplanation) -> None:
-    """Print what each method says of the items, the motifs, and what is missing."""
+    """Print the results of each method, the motifs, and what is missing."""
     import numpy as np
 
     from codonbench.explain.motifs import SIMILAR, consensus

@@ -143,7 +143,7 @@ def _named(wanted: str, results: Path) -> Path:
 
 
 def _label(path: Path) -> str:
-    """Return a run's name, and what tells it from others of the same model and seed."""
+    """Return a run's name, and how it differs from others of the same model and seed."""
     try:
         record = _read(path).record
     except StoreError:

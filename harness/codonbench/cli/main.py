@@ -221,7 +221,7 @@ def _unwrap(command: Any) -> None:
 
 
 def _refusing(name: str, candidate: Candidate) -> Any:
-    """Return a command that says why it is not loaded."""
+    """Return a command that fails with the reason why it is not loaded."""
 
     def refuse() -> None:
         from codonbench.plugins.registry import Refused  # `bench --help` need not

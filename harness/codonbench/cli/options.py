@@ -87,7 +87,7 @@ def note(
 
 
 def debug() -> bool:
-    """Return whether this line asks for tracebacks."""
+    """Return whether tracebacks are requested."""
     return _debug.get()
 
 

@@ -131,7 +131,7 @@ class RunDisplay(Follower):
         say(sentence, style="yellow", console=self._console)
 
     def around(self, train: Train) -> Train:
-        """Return `train`, which then also shows what traceback has ended a run, where asked to."""
+        """Return `train`, which then also shows the traceback that ended a run, if requested."""
         if not self._debug:
             return train
 

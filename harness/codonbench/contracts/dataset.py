@@ -1,4 +1,4 @@
-"""What a task is asked on: items as packed bytes, their targets, and who is trained on which."""
+"""The data of a task: items as packed bytes, their targets, and splits."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def as_recorded(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict
 
 
 def from_record(config: type[BaseConfig], recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a record's configuration stands for, of what `config` knows."""
+    """Return the values of a record's configuration, of fields that `config` has."""
     return {n: v for n, v in OFF.items() if n in config.model_fields} | dict(recorded)
 
 
@@ -334,7 +334,7 @@ class Model(ModelBase):
         """Return a fresh module that maps an encoded batch (B, ...) to logits (B, n_classes)."""
 
     def configure_optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
-        """Return the optimiser of `module`, by default as the configuration says.
+        """Return the optimiser of `module`, by default that of the configuration.
 
         Raises:
             TypeError: The configuration has no optimiser.
@@ -358,7 +358,7 @@ class Model(ModelBase):
     def configure_schedule(
         self, optimizer: torch.optim.Optimizer, steps: int
     ) -> torch.optim.lr_scheduler.LRScheduler | None:
-        """Return the learning-rate schedule, by default as the configuration says; None for none.
+        """Return the learning-rate schedule, by default that of the configuration; None for none.
 
         Args:
             optimizer: From `configure_optimizer`.

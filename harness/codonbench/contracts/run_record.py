@@ -28,7 +28,7 @@ About = Annotated[dict[_Words, bool | _Whole | _Figure | _Words], Field(max_leng
 
 
 class TorchFacts(Frozen):
-    """What only the interpreter that trains can tell of a machine.
+    """Facts on a machine that only the interpreter that trains has.
 
     Attributes:
         python, torch, numpy: Versions.
@@ -373,7 +373,7 @@ class RunRecord(Frozen):
 
     @property
     def pretrained_on(self) -> str:
-        """What its weights had seen, which a checkpoint's setting says; empty for nothing."""
+        """Data that its weights were pretrained on; empty for none."""
         config, value = self.run_spec.config, self.info.pretrained_on
         if not value or config.get("init") == "random":
             return ""

@@ -124,7 +124,7 @@ def required_right(task: TaskSpec) -> int:
 
 
 class NotMeasured(Enum):
-    """The one value that says a run could not answer, which is not the same as never."""
+    """The value of a metric that a run could not measure, which is not the same as never."""
 
     NOT_MEASURED = "not_measured"
 

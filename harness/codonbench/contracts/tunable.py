@@ -1,4 +1,4 @@
-"""How the fields of a configuration may be sought: what their class says, and their bounds."""
+"""How the fields of a configuration may be tuned: by their class, and by their bounds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _declared(config: type[BaseConfig], name: str) -> Tune | None:
 
 
 def _by_bounds(field: FieldInfo, kinds: set[Any], default: Any) -> Tune | None:
-    """Return how a field is drawn that says no more than its type and bounds; None for not."""
+    """Return how a field with a type and bounds alone is drawn; None if it is not."""
     if get_origin(field.annotation) is Literal:
         return Tune(choices=get_args(field.annotation))
     if bool in kinds:

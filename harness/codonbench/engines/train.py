@@ -349,7 +349,7 @@ def _train_group(
 
 
 def _ended(model: type[Model], result: TrainResult, feed: Feed | None) -> TrainResult:
-    """Note what a run ends with; a module that fails to tell it ends the run in error."""
+    """Note the final facts of a run; a module that fails to give them ends the run in error."""
     if feed is not None:
         result.position, result.evaluate_seconds = feed.position, feed.seconds
     failure = TrainResult()

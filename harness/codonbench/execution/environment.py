@@ -77,7 +77,7 @@ OnStep = Callable[[Step], None]
 
 @dataclass(frozen=True)
 class PackageNeeds:
-    """What a plugin says it needs.
+    """The requirements of a plugin.
 
     Attributes:
         owner: The name of its file or distribution, for messages.
@@ -420,7 +420,7 @@ def _uv(
 
 
 def _reason(text: str) -> str:
-    """Return what uv says, in one line."""
+    """Return uv's message, in one line."""
     words = " ".join(re.sub(r"[×╰─▶│├\s]+", " ", text).split())
     words = words.removeprefix("error: ").removeprefix("No solution found when resolving ")
     return printable(words)[:_LONGEST] or "uv says nothing"

@@ -67,7 +67,7 @@ class Follower:
             self.remark(f"{run}: error: {record.error}")
 
     def around(self, train: Train) -> Train:
-        """Return what trains, perhaps with more said of what fails."""
+        """Return `train`, perhaps with more output on failures."""
         return train
 
 
@@ -180,7 +180,7 @@ class Executor:
             self._pool_for(request.threads, gpu=gpu).start(len(request.seeds))
 
     def _pool_for(self, threads: int, *, gpu: bool) -> WorkerPool:
-        """Return workers, which may use a GPU where that is asked for."""
+        """Return workers, which may use a GPU if requested."""
         options = self._options
         size = options.workers or (1 if gpu else max(1, cores() // threads))
         if self._pool is None or (gpu and not self._gpu):

@@ -1,4 +1,4 @@
-"""Which machine this is, and which runs use it: a GPU has one at a time, cores one if asked for.
+"""Which machine this is, and which runs use it: a GPU has one at a time, cores one if requested.
 
 What can be told of the machine without PyTorch is told here; a worker tells the rest.
 

@@ -281,7 +281,7 @@ class Node:
         return self._executor
 
     def _with_files(self, order: Order, files: Packed) -> RunOptions:
-        """Return an order's options, its plugin files laid down here, once a node."""
+        """Return an order's options, with its plugin files written here, once a node."""
         folder = cache_folder() / "plugins" / order.files_sha256[:16]
         options = order.options
         if options.plugin or options.plugins_dir:

@@ -181,7 +181,7 @@ class WorkerProcess:
         return self._noted(self._inbox.wait(seconds))
 
     def wait_until_up(self) -> TorchFacts | None:
-        """Wait until it has come up; return what PyTorch says there, if it was to train.
+        """Wait until it is up; return its facts on PyTorch, if it is to train.
 
         Raises:
             WorkerError: It does not come up.
@@ -599,7 +599,7 @@ class WorkerPool:
             self._idle.append(self._new())
 
     def facts(self) -> TorchFacts:
-        """Wait until a worker has come up; return what PyTorch says there.
+        """Wait until a worker is up; return its facts on PyTorch.
 
         Raises:
             WorkerError: It does not come up.
@@ -748,7 +748,7 @@ def _with_messages(groups: Sequence[RunGroup]) -> list[RunGroup]:
 
 
 def _reveals_targets(job: Job) -> bool:
-    """Return whether one run is told targets that another run of the job is not to know.
+    """Return whether one run gets targets that another run of the job must not know.
 
     The other is tested or selected on them, or is to learn from fewer examples. Not where the
     evaluation set is all there is: there each seed permutes its targets.

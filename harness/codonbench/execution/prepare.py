@@ -103,14 +103,14 @@ class Job:
 
     @property
     def weighted(self) -> bool:
-        """Whether the model asks for the task's own class weights."""
+        """Whether the model uses the task's own class weights."""
         return isinstance(self.config, ModelConfig) and self.config.class_weights in ("sum", "n")
 
 
 def prepare(
     request: RunRequest, registry: Registry, cache: Path, device: DeviceKind | None = None
 ) -> Job:
-    """Return the job a request asks for: names looked up, fields validated, data loaded.
+    """Return the job of a request: names looked up, fields validated, data loaded.
 
     Args:
         request: The request.
@@ -272,7 +272,7 @@ def _check_ranking(task: Task, spec: TaskSpec, registry: Registry) -> None:
 def _under_protocol(
     request: RunRequest, registry: Registry, task: Task, dataset: Dataset
 ) -> tuple[Dataset, Protocol, Frozen]:
-    """Return the data as they are run by the protocol that is asked for, it, and its options.
+    """Return the data as the requested protocol uses them, the protocol, and its options.
 
     Raises:
         UsageError: The task cannot be run by it, or the data cannot as its options say.
@@ -318,7 +318,7 @@ def _check_class_weights(
 def task_and_data(
     request: RunRequest, registry: Registry, cache: Path
 ) -> tuple[Task, TaskOptions, Dataset]:
-    """Return the task that is asked for, its options and its data."""
+    """Return the requested task, its options and its data."""
     if (described := _table(request, registry)) is not None:
         return open_table(
             request.data, described, request.options_of_task, registry.metrics_of, registry.tasks

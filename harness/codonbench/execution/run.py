@@ -197,7 +197,7 @@ class JobRecords:
     def keep(
         self, record: RunRecord, trajectory: Trajectory, checkpoints: Checkpoints, claims: Ledger
     ) -> Outcome:
-        """Store a record that was made, and tell the plugins of it."""
+        """Store a record that was made, and call the plugins' hooks."""
         self.store.save(record, trajectory if len(trajectory.pairs) else None)
         self.store.tidy(record)
         if record.status in FINISHED:

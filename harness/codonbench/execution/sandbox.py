@@ -102,7 +102,7 @@ def _way_to(paths: Iterable[Path]) -> list[Path]:
 
 
 def _interpreter() -> Iterator[Path]:
-    """Yield where the interpreter lies, and each link on the way to it."""
+    """Yield the path of the interpreter, and each link on the way to it."""
     yield from map(Path, (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix))
     link = Path(sys.executable)
     while link.is_symlink():
@@ -405,7 +405,7 @@ def _uid() -> int:
 
 
 def _check_readable(paths: Iterable[Path]) -> None:
-    """Hold that what is to be shown can be read by whom root becomes.
+    """Check that what is shown can be read by the user that root becomes.
 
     Raises:
         UsageError: Names the file or folder that cannot be.

@@ -1,4 +1,4 @@
-"""A suite: a list of runs in a TOML file, and what it comes to as requests.
+"""A suite: a list of runs in a TOML file, read as requests.
 
     [suite]
     name = "recurrent"

@@ -534,7 +534,7 @@ def _ended(run: int, result: TrainResult) -> Ended:
 
 
 def _loaded(question: Question, registries: dict[Question, Registry]) -> Registry:
-    """Return the plugins that are asked about, loaded once, whatever they do on being loaded."""
+    """Return the plugins of a question, loaded once, whatever they do on being loaded."""
     if question not in registries:
         _extend_path(question.path)
         with redirect_stdout(sys.stderr):

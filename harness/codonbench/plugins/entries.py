@@ -64,7 +64,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ModelEntry(Entry):
-    """A model, or one of its presets, which stands for the values `preset`.
+    """A model, or one of its presets, with the values `preset`.
 
     For a model that this process does not import, `cls` is a substitute, `untrusted` the plugin,
     `configured` the requested configuration and its differences from the named one, and `fields`
@@ -325,7 +325,7 @@ def _hash_of_code(cls: type) -> str:
 
 
 def _text_of(code: CodeType) -> str:
-    """Return what code does, without where it stands."""
+    """Return what code does, without its position."""
 
     def text(constant: object) -> str:
         if isinstance(constant, CodeType):

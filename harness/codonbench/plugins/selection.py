@@ -217,7 +217,7 @@ def trusted_by_settings() -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)  # a distribution parses its metadata each time it is asked
 def _named(distribution: Distribution | None) -> tuple[str, str]:
-    """Return a distribution's name and version; empty where its metadata do not say."""
+    """Return a distribution's name and version; empty if its metadata lack them."""
     try:
         metadata = distribution.metadata  # type: ignore[union-attr]
         return str(metadata["Name"] or ""), str(metadata["Version"] or "")

@@ -1,4 +1,4 @@
-"""Records to a ranked board: which rows are comparable, and in what order they stand.
+"""Records to a ranked board: which rows are comparable, and their order.
 
 One table for each comparability key and kind of device. Its task says what rows are ranked by;
 runs that never got there within the budget count as longer than any. Everything here is a pure

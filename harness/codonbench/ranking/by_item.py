@@ -111,7 +111,7 @@ def table_items(
     outputs: Mapping[str, ItemOutputs],
     facts: Mapping[str, IntArray],
 ) -> TableItems | None:
-    """Return the test items of a table; None where no test outputs are at hand.
+    """Return the test items of a table; None if no test outputs are available.
 
     Of quantities the answers alone are enough, to lay two rows side by side. Where seeds draw test
     items of their own, those that most runs were asked about.

@@ -1,4 +1,4 @@
-"""What test items say of a table's rows: gains, tiers, controls, the clean subset.
+"""Figures of a table's rows over test items: gains, tiers, controls, the clean subset.
 
 `compare` makes it of what each run answered for each item, and `codonbench.ranking.item_scores`
 says by how much two rows differ. Where answers or targets may not be handed on, the figures are
@@ -360,7 +360,7 @@ def _by_item(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> ItemFigu
 def _ruled(
     rule: Rule, like: ItemOutputs, seeds: Sequence[int], metric: SplitMetric, name: str
 ) -> RowScores | None:
-    """Return what a rule has, the same for each seed; None where runs were asked for other items.
+    """Return the scores of a rule, the same for each seed; None if runs have other test items.
 
     Args:
         rule: The rule.

@@ -1,4 +1,4 @@
-"""Many tables to one view: tasks by models, and how models stand over the tasks of a category.
+"""Many tables to one view: tasks by models, and ranks of models over the tasks of a category.
 
 A summary counts one table a task, on one kind of device, and leaves out tasks whose data audit is
 FAIL, unless they are asked for. Its models are those that have a row in at least half of them,
@@ -243,7 +243,7 @@ def _precedence(table: BoardTable) -> tuple[bool, int, bool, bool, bool, int, st
 
 
 def _apart(table: BoardTable, first: BoardTable) -> str:
-    """Return what tells a table from the first of its task; empty for that one."""
+    """Return how a table differs from the first of its task; empty for that one."""
     if table is first:
         return ""
     whole = table.stop == "budget" != first.stop and table.ranking.budget_divides

@@ -258,7 +258,7 @@ class Row(Frozen):
 
     @property
     def id(self) -> str:
-        """What tells the row from the others of its table, in 12 hexadecimal digits."""
+        """Identifier of the row in its table, 12 hexadecimal digits."""
         return content_hash([self.model, self.config_sha256, self.distribution, self.run_ids])[:12]
 
     def figure(self, metric: str) -> Median | Mean | None:

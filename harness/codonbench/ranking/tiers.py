@@ -1,4 +1,4 @@
-"""Ranks that no test tells apart share a tier; and the test for positions, paired by seed.
+"""Ranks without a significant difference share a tier; the test for positions, paired by seed.
 
 A tier ends where each row above is told apart from each row below, so that any two rows of
 different tiers were told apart, and two of one tier may have been or not.

@@ -1,4 +1,4 @@
-"""The command that makes recorded runs again, as far as their records tell."""
+"""The command that makes recorded runs again, as far as their records have it."""
 
 from __future__ import annotations
 

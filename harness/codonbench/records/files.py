@@ -111,7 +111,7 @@ def read_content(path: Path) -> tuple[bytes, os.stat_result]:
 
 
 def identity(facts: os.stat_result) -> str:
-    """Return what tells a file from what it was before it was written again."""
+    """Return what changes when a file is written again."""
     return f"{facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_size}"
 
 

@@ -279,7 +279,7 @@ def _index_of(folder: Path) -> Path:
 
 @cache
 def _checks() -> str:
-    """Return the hash of the code that says what is sound."""
+    """Return the hash of the code that checks records."""
     core = Path(__file__).parents[1]
     digest = sha256()
     for path in sorted([*core.glob("contracts/*.py"), *core.glob("records/*.py")]):

@@ -64,7 +64,7 @@ class ItemOutputs:
 
     @classmethod
     def of(cls, trajectory: Trajectory, sha256: str) -> ItemOutputs:
-        """Return what a trajectory with that hash holds of the test items, to 16 bits."""
+        """Return the test outputs of a trajectory with that hash, to 16 bits."""
         groups = trajectory.arrays.get("test_groups")
         targets = trajectory.test_targets
         header, packed = _reduced(trajectory)

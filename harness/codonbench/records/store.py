@@ -203,7 +203,7 @@ class Store:
         return None
 
     def _files_of(self, run_id: str, name: str) -> list[Path]:
-        """Return the files whose names say that they hold a run; the folder is listed once."""
+        """Return the files named as those of a run; the folder is listed once."""
         if self._listed is None:
             self._listed = {}
             for file in _names(self.folder):

@@ -66,7 +66,7 @@ class OwnFolder:
         self.path.mkdir(mode=0o700)
 
     def remove(self) -> None:
-        """Remove it, and where it lies if nothing else is there."""
+        """Remove it, and its folder if that is empty."""
         self._lock.release()
         _remove(self.path)
 

@@ -1,4 +1,4 @@
-"""How models stand in each category, as a picture beside the Markdown board.
+"""Ranks of models in each category, as a picture beside the Markdown board.
 
 A panel a category and a line a model, the same in each panel: the win rate of
 `codonbench.ranking.overview.Standing` with its interval, and the model's place in that category at

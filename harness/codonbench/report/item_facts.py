@@ -1,4 +1,4 @@
-"""What a task's page says of single items: ten examples, and of each test item what it is like.
+"""Facts on single items for a task's page: ten examples, and facts on each test item.
 
 A score is told apart by an item's length, by the share of G and C in it, and by how much of it
 stands in the training item most like it: a model that falls off where that is low has memorised.
@@ -79,7 +79,7 @@ class ItemFacts(Frozen):
 
 
 def read_facts(folder: Path) -> dict[str, ItemFacts]:
-    """Return what lies in a folder, by the checksum of the data.
+    """Return the facts in a folder, by the checksum of the data.
 
     Raises:
         StoreError: A file holds something else.

@@ -202,7 +202,7 @@ def _name_of_line(line: TaskLine) -> str:
 
 
 def _gain_cell(line: TaskLine, cell: Cell | None) -> str:
-    """Return a gain, in parentheses where it is not told apart from 0; a score where none is known.
+    """Return a gain, in parentheses if not significant; a score if none is known.
 
     With a decimal less than the task's table has, so that a grid holds more models.
     """

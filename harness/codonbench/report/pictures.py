@@ -1,4 +1,4 @@
-"""Pictures of studies and learning curves, with matplotlib, for who asks for a file."""
+"""Pictures of studies and learning curves as files, with matplotlib."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def defer_compiler() -> None:
 
 
 class _LazyModule(ModuleType):
-    """What PyTorch asks of a module where nothing is compiled."""
+    """A module with what PyTorch uses of it if nothing is compiled."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # asked by code that goes through all modules, and uses none

@@ -1,4 +1,4 @@
-"""Models that are fitted once on all training items, then asked about validation and test."""
+"""Models that are fitted once on all training items, then evaluated on validation and test."""
 
 from __future__ import annotations
 

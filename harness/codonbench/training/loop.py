@@ -38,7 +38,7 @@ class Referees(Protocol):
         """Note that a run begins."""
 
     def answer(self, shown: Sequence[RunOutputs]) -> list[Instructions]:
-        """Take in what some runs show; tell each how to go on."""
+        """Take the outputs of some runs; return their instructions."""
 
     def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
         """Keep the file, once written, that a run needs to go on from here if it is cut short."""

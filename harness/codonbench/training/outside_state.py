@@ -145,7 +145,7 @@ def _closed_over(function: FunctionType) -> Iterator[Any]:
 
 
 def _is_pickled_its_own_way(cls: type) -> bool:
-    """Return whether a class of a plugin says what is kept of it, and so may leave a count out."""
+    """Return whether a class of a plugin defines how it is pickled, and so may omit a count."""
     own = [vars(base) for base in cls.__mro__ if not _is_known(base)]
     return any(n in held for held in own for n in ("__reduce__", "__reduce_ex__", "__getstate__"))
 

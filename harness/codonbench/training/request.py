@@ -1,4 +1,4 @@
-"""What a trainer is told of one run, and what it returns.
+"""What a trainer knows of one run, and what it returns.
 
 A request holds what may be known before the first pair, and no more.
 """

@@ -428,7 +428,7 @@ def _set_generators(state: State) -> None:
 
 
 def about(module: torch.nn.Module) -> dict[str, str | int | float | bool]:
-    """Return what a module says of itself for the record; nothing where it has no ``about()``.
+    """Return the facts of a module's ``about()`` for the record; none without one.
 
     Raises:
         PluginError: No record can hold it.

@@ -1,4 +1,4 @@
-"""What a task's page says beside its rows: what it asks, what its data are worth, what is known."""
+"""A task's page beside its rows: the task, the audit of its data, and its sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's page: every table it stands in, what ran there, and how to run it again."""
+"""A model's page: all its tables, what ran there, and how to run it again."""
 
 from __future__ import annotations
 

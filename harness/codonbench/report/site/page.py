@@ -1,4 +1,4 @@
-"""The board as the page's data: what its table shows, and what it says of a row."""
+"""The board as the page's data: its tables and rows."""
 
 from __future__ import annotations
 
