@@ -142,9 +142,6 @@ class Ahead:
         return head
 
 
-Gradients = Callable[..., tuple[Tensor, Tensor]]
-
-
 class Ensemble:
     """The arithmetic of S modules of one architecture.
 
@@ -235,21 +232,6 @@ class Ensemble:
 
         result, logits = vmap(gradient)(flat, inputs, targets, batch[-1])
         return result.contiguous(), logits
-
-    def summed(
-        self, gradients: Gradients, flat: Tensor, step_input: StepInput
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return the gradient over all passes of a step, and the logits where they are of all.
-
-        Args:
-            gradients: `self.gradients`, or a recording of it.
-            flat: Parameters, shape (S, N).
-            step_input: What the step is given.
-        """
-        total, logits = gradients(flat, self.targets, *step_input[0])
-        for batch in step_input[1:]:
-            total = total + gradients(flat, self.targets, *batch)[0]
-        return total, logits if self.rows is None else None
 
     def forward(self, flat: Tensor) -> Tensor:
         """Return the logits of all inputs for every seed, (S, K, C)."""
@@ -467,7 +449,11 @@ class Traced:
 
         The logits of all inputs, (S, K, C), where the step computes them anyway; else None.
         """
-        return self.ensemble.summed(self._gradients, self.ensemble.flat, step_input)
+        flat, targets = self.ensemble.flat, self.ensemble.targets
+        total, logits = self._gradients(flat, targets, *step_input[0])
+        for batch in step_input[1:]:
+            total = total + self._gradients(flat, targets, *batch)[0]
+        return total, logits if self.ensemble.rows is None else None
 
     def update(self, gradients: Tensor) -> None:
         """Move every seed's parameters by its gradient."""
