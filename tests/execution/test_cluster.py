@@ -321,6 +321,7 @@ def test_a_plugin_file_travels_with_what_lies_beside_it_and_says_what_it_needs(
     assert list((tmp_path / "cache").rglob("helper.py"))
 
 
+@pytest.mark.nightly("an environment is built on this machine on each push")
 def test_a_plugins_own_packages_are_built_on_the_node_and_stand_in_its_record(
     on_cluster, tmp_path, monkeypatch
 ):

@@ -291,7 +291,16 @@ def state_of_chance():
     return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 
 
-@pytest.mark.parametrize("model", ["mlp-64", "rnn-64", "embedding10-relu", Gambler, Normalised])
+another = pytest.mark.nightly("a built-in model, and one that draws, stand for it")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("mlp-64", Gambler),
+        *(pytest.param(m, marks=another) for m in ("rnn-64", "embedding10-relu", Normalised)),
+    ],
+)
 def test_one_spec_has_one_result_whatever_ran_before(toys, model):
     first, first_trajectory = toys.run(model, pairs=1_000)
     random.seed(7)

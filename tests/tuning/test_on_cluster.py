@@ -105,6 +105,7 @@ def test_trials_on_a_cluster_are_those_that_are_made_here(there, table, tmp_path
     assert len({str(trial.params) for trial in remote.finished()}) == 4
 
 
+@pytest.mark.nightly("trials on a cluster are compared with those made here on each push")
 def test_several_at_once_are_as_many_as_were_asked_for_and_draw_as_one_does(there, table, tmp_path):
     trials, _ = there
     made = study(trials, table, tmp_path / "s.db", trials.prepare, trials)
