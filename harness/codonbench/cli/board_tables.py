@@ -202,8 +202,8 @@ def print_table_of(table: BoardTable, mine: Collection[tuple[str, ...]] = ()) ->
         grid.add_row(*(Text(cell(row)) for _, cell in columns), style="bold" if key in mine else "")
         if (key in mine or row.doubted) and row.notes:
             doubt = f"{rank_text(row)} is in doubt: " if row.doubted else ""
-            words = "; ".join(visible(note, _LONGEST_WORDS) for note in row.notes)
-            notes.append(f"{doubt}{_name(row)}: {words}")
+            row_notes = "; ".join(visible(note, _LONGEST_WORDS) for note in row.notes)
+            notes.append(f"{doubt}{_name(row)}: {row_notes}")
     primary = table.ranking.primary
     for name, figure in table.beside.items():
         shown = without_interval(figure) if intervals == "none" else figure

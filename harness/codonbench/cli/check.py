@@ -215,15 +215,15 @@ def _examine(send: Send, argument: Any) -> None:
 def _command(request: _Request) -> str:
     """Return the command that makes the report again; files by their names alone."""
     own = files_of(request.model, None)
-    words = ["bench", "check", "--model", own[0].name if own else request.model]
+    arguments = ["bench", "check", "--model", own[0].name if own else request.model]
     if request.task is not None:
-        words += ["--task", request.task]
+        arguments += ["--task", request.task]
     if request.data is not None:
-        words += ["--data", Path(request.data).name]
+        arguments += ["--data", Path(request.data).name]
     for file in (file for file in request.files if file not in own):
-        words += ["--plugin", file.name]
+        arguments += ["--plugin", file.name]
     for folder in request.folders:
-        words += ["--plugins-dir", folder.name]
+        arguments += ["--plugins-dir", folder.name]
     for option, given in (("--set", request.overrides), ("--task-set", request.task_overrides)):
-        words += [word for field in given.items() for word in (option, "=".join(field))]
-    return shlex.join(words)
+        arguments += [word for field in given.items() for word in (option, "=".join(field))]
+    return shlex.join(arguments)

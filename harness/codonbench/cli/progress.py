@@ -323,12 +323,12 @@ class ClusterDisplay(Listener):
     def moved(self, under_way: float) -> None:
         """Take in how many runs those under way are together; say so where there is no bar."""
         self._under_way = under_way
-        words, now = self._show(), time.monotonic()
-        if self._console.is_terminal or self._lines is not None or not words:
+        shown, now = self._show(), time.monotonic()
+        if self._console.is_terminal or self._lines is not None or not shown:
             return
         if self._progress_lines.are_due(now):
             done = self._finished + under_way
-            say(f"{done:.1f} of {sum(self._runs)} runs, {words}", console=self._console)
+            say(f"{done:.1f} of {sum(self._runs)} runs, {shown}", console=self._console)
 
     def _show(self) -> str:
         """Move the bar; return how long the others take at this pace, in words."""

@@ -223,14 +223,14 @@ def tune(
     again += [("--folds", "0" if made.job.task.folds else None), ("--seeds", "0-9")]
     again += [("--plugin", path) for path in options.plugin]
     again += [("--plugins-dir", path) for path in plugins_dir or ()]
-    words = [str(word) for pair in again if pair[1] is not None for word in pair]
+    arguments = [str(word) for pair in again if pair[1] is not None for word in pair]
     refused = made.refused()
     unfit = f", {len(refused)} of them as refused: {refused[0]}" if refused else ""
     say(
         f"best {tuning.metric} {tuning.best:g} on validation, median {tuning.median:g}, of "
         f"{_trials(tuning.trials)} ({tuning.pruned} ended early{unfit}), "
         f"{tuning.cost.partition(', ')[2]}; wrote {out}; to run it on the official seeds: "
-        f"bench run {shlex.join(words)}"
+        f"bench run {shlex.join(arguments)}"
     )
 
 
@@ -246,9 +246,9 @@ def _trials(n: int) -> str:
 
 def _another() -> subprocess.Popen[bytes]:
     """Start this very command once more, for one process; it works on the same study."""
-    words = [*sys.argv[1:], "--jobs", "1"]
+    arguments = [*sys.argv[1:], "--jobs", "1"]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "codonbench.cli.main", *words],
+        [sys.executable, "-P", "-m", "codonbench.cli.main", *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -305,17 +305,17 @@ class _StudyDisplay:
         if whole:
             best = min(whole) if self._study.lower else max(whole)
             self._best = f"best {self._study.metric} {best:.4f}"
-        words = self._show(self._n)
+        shown = self._show(self._n)
         if not self._terminal:
-            say(f"trial {self._n} of {self._trials}{': ' * bool(words)}{words}")
+            say(f"trial {self._n} of {self._trials}{': ' * bool(shown)}{shown}")
 
     def move(self) -> None:
         """Show how far the trials that are under way here have come; say so now and then."""
         at_once, now = min(self._processes, self._trials - self._n), time.monotonic()
         done = self._n + self._study.under_way * max(at_once, 1)
-        words = self._show(done)
+        shown = self._show(done)
         if done > self._n and not self._terminal and self._lines.are_due(now):
-            say(f"{done:.2f} of {_trials(self._trials)}{': ' * bool(words)}{words}")
+            say(f"{done:.2f} of {_trials(self._trials)}{': ' * bool(shown)}{shown}")
 
     def _show(self, done: float) -> str:
         """Move the bar; return the best score and how long the others take at this pace."""

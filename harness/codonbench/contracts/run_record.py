@@ -445,10 +445,10 @@ def describe_harness() -> Harness:
     """Return which codonbench this is; the git state only if this file is tracked by git."""
     here = Path(__file__)
 
-    def git(*words: str) -> str | None:
+    def git(*arguments: str) -> str | None:
         try:
             answer = subprocess.run(
-                ["git", "-C", str(here.parent), *words],
+                ["git", "-C", str(here.parent), *arguments],
                 capture_output=True,
                 text=True,
                 timeout=10,

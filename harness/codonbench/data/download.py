@@ -294,10 +294,10 @@ def _held_sum(source: DataSource, path: Path) -> str | None:
     if source.git_blob is not None or source.sha256 is not None:
         return None
     try:
-        words = _sum_file(path).read_text(encoding="ascii").split()
+        parts = _sum_file(path).read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError):
         return None
-    return words[0] if words else None
+    return parts[0] if parts else None
 
 
 def _record_sum(source: DataSource, part: Path, path: Path, *, anew: bool = False) -> None:

@@ -356,9 +356,9 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.strerror:  # an error of the system, not of pyarrow
             raise
-        words = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"{path}: damaged, cut short or not Parquet ({words}); get it anew"
+            f"{path}: damaged, cut short or not Parquet ({reason}); get it anew"
         ) from error
 
 
@@ -403,8 +403,8 @@ def _as_text(path: Path, name: str, column: Any, any_kind: bool) -> list[str]:
     if hasattr(column, "dictionary"):  # dictionary-encoded: each string once
         places = column.indices.drop_null().unique()  # the dictionary grows with the file
         used = column.dictionary.take(places).cast("string").to_pylist()
-        words = dict(zip(places.to_pylist(), used, strict=True))
-        return [words.get(place) or "" for place in column.indices.to_pylist()]
+        texts = dict(zip(places.to_pylist(), used, strict=True))
+        return [texts.get(place) or "" for place in column.indices.to_pylist()]
     try:
         cells: list[str] = column.cast("string", safe=False).fill_null("").to_pylist()
     except NotImplementedError as error:

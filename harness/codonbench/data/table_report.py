@@ -118,10 +118,10 @@ def duplicates(table: Table, alphabet: str) -> tuple[IntArray, tuple[str, ...]]:
             )
     for one, other in combinations(table.splits, 2):
         first, second = table.splits[one], table.splits[other]
-        n, words = copies(exact, either, classes, first, second, table.place)
+        n, note = copies(exact, either, classes, first, second, table.place)
         if n:
             of = len(table.splits[other])
-            sentences.append(f"{n:,} of {of:,} {other} items stand in {one}{words}")
+            sentences.append(f"{n:,} of {of:,} {other} items stand in {one}{note}")
     return either, tuple(sentences)
 
 

@@ -103,11 +103,11 @@ class Place:
 
     def __str__(self) -> str:
         """Return ``2 processors and 0.5 GPUs``."""
-        words = [f"{self.cpus:g} processor{'s'[: self.cpus != 1]}"]
-        words += [f"{self.memory:g} GiB"] if self.memory else []
+        parts = [f"{self.cpus:g} processor{'s'[: self.cpus != 1]}"]
+        parts += [f"{self.memory:g} GiB"] if self.memory else []
         kind = f" {self.accelerator}" if self.accelerator else ""
-        words += [f"{self.gpus:g}{kind} GPU{'s'[: self.gpus != 1]}"] if self.gpus else []
-        return " and ".join(words)
+        parts += [f"{self.gpus:g}{kind} GPU{'s'[: self.gpus != 1]}"] if self.gpus else []
+        return " and ".join(parts)
 
 
 _KIND = "accelerator_type:"  # before the name of a kind of GPU, among Ray's resources

@@ -242,10 +242,10 @@ def _resolved(
     folder.mkdir(parents=True, exist_ok=True)
     given = folder / f"constraints-{os.getpid()}.txt"
     given.write_text("\n".join(constraints), encoding="utf-8")
-    words = ["pip", "compile", "-", "--quiet", "--no-header", "--no-annotate"]
+    arguments = ["pip", "compile", "-", "--quiet", "--no-header", "--no-annotate"]
     try:
         output = _uv(
-            [*words, "--python", sys.executable, "--constraint", str(given)],
+            [*arguments, "--python", sys.executable, "--constraint", str(given)],
             f"what plugin {needs.owner} needs cannot be resolved",
             offline=offline,
             text="\n".join(needs.dependencies),
@@ -372,7 +372,7 @@ class _Downloads:
 
 
 def _uv(
-    words: Sequence[str],
+    arguments: Sequence[str],
     what: str,
     *,
     offline: bool,
@@ -382,7 +382,7 @@ def _uv(
     """Run uv; return what it prints.
 
     Args:
-        words: Arguments.
+        arguments: Arguments.
         what: Description of the call for error messages.
         offline: Whether the network is forbidden.
         text: Its standard input.
@@ -396,7 +396,7 @@ def _uv(
             f"{what}: an environment of its own needs uv, which is not installed: "
             "pip install 'codonbench[env]'"
         )
-    command = [sys.executable, "-P", "-m", "uv", *words, *(["--offline"] if offline else [])]
+    command = [sys.executable, "-P", "-m", "uv", *arguments, *(["--offline"] if offline else [])]
     pipe, lines = subprocess.PIPE, []
     with TemporaryFile("w+", encoding="utf-8") as printed:
         with subprocess.Popen(command, stdin=pipe, stdout=printed, stderr=pipe, text=True) as uv:
@@ -421,9 +421,9 @@ def _uv(
 
 def _reason(text: str) -> str:
     """Return uv's message, in one line."""
-    words = " ".join(re.sub(r"[×╰─▶│├\s]+", " ", text).split())
-    words = words.removeprefix("error: ").removeprefix("No solution found when resolving ")
-    return printable(words)[:_LONGEST] or "uv says nothing"
+    reason = " ".join(re.sub(r"[×╰─▶│├\s]+", " ", text).split())
+    reason = reason.removeprefix("error: ").removeprefix("No solution found when resolving ")
+    return printable(reason)[:_LONGEST] or "uv says nothing"
 
 
 def _platform() -> str:

@@ -102,8 +102,8 @@ def launch_worker(
     """
     held = None if sandbox is None else replace(sandbox, states=states, gpu=gpu)
     by = {} if python is None else {"python": str(python)}
-    words = ["describe"] if describe else ["gpu"] if gpu else []
-    return launch("codonbench.execution.worker", words, sandbox=held, **by)
+    arguments = ["describe"] if describe else ["gpu"] if gpu else []
+    return launch("codonbench.execution.worker", arguments, sandbox=held, **by)
 
 
 class WorkerProcess:

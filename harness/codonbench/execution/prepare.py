@@ -136,8 +136,8 @@ def prepare(
         own = [f"--set {n}={v}" for n, v in request.options_of_task.items() if n in fields]
         if not own:
             raise
-        words = f"model {request.model!r} has such a setting: {' '.join(own)}"
-        raise ConfigError(f"{error}; {words}") from error
+        message = f"model {request.model!r} has such a setting: {' '.join(own)}"
+        raise ConfigError(f"{error}; {message}") from error
     dataset, protocol, options_of_it = _under_protocol(request, registry, task, dataset)
     if options.control is not None:
         dataset = controlled(dataset, task, options.control, protocol.controls, request.salt)

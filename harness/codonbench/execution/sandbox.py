@@ -257,22 +257,22 @@ class Sandbox:
         hidden = _outermost(path.resolve() for path in self.hidden)
         shown = [path for path in _shown(self.readable) if not _is_within(path.resolve(), hidden)]
         own = ("--size", str(self.limits.scratch), "--perms", "1777", "--tmpfs")
-        words = [str(shutil.which("bwrap")), "--die-with-parent", "--new-session"]
-        words += [f"--unshare-{what}" for what in ("ipc", "pid", "net", "uts", "cgroup-try")]
-        words += ["--hostname", "sandbox", *_user()]
-        words += ["--proc", "/proc", "--dev", "/dev", *own, "/dev/shm", *own, "/tmp"]
-        words += [word for path in _SYSTEM for word in _system(Path(path))]
+        arguments = [str(shutil.which("bwrap")), "--die-with-parent", "--new-session"]
+        arguments += [f"--unshare-{what}" for what in ("ipc", "pid", "net", "uts", "cgroup-try")]
+        arguments += ["--hostname", "sandbox", *_user()]
+        arguments += ["--proc", "/proc", "--dev", "/dev", *own, "/dev/shm", *own, "/tmp"]
+        arguments += [each for path in _SYSTEM for each in _system(Path(path))]
         for path in _way_to(shown):
-            words += ["--perms", "0755", "--dir", str(path)]
-        words += [word for path in _SETTINGS for word in ("--ro-bind-try", path, path)]
+            arguments += ["--perms", "0755", "--dir", str(path)]
+        arguments += [each for path in _SETTINGS for each in ("--ro-bind-try", path, path)]
         if self.gpu:
-            words += [word for path in _gpu_devices() for word in ("--dev-bind", path, path)]
-            words += ["--ro-bind", "/sys", "/sys"]
-        words += [word for path in shown for word in ("--ro-bind", str(path), str(path))]
-        words += [word for path in _masked(shown, hidden) for word in _mask(path)]
+            arguments += [each for path in _gpu_devices() for each in ("--dev-bind", path, path)]
+            arguments += ["--ro-bind", "/sys", "/sys"]
+        arguments += [each for path in shown for each in ("--ro-bind", str(path), str(path))]
+        arguments += [each for path in _masked(shown, hidden) for each in _mask(path)]
         if self.states is not None:
-            words += ["--bind", str(self.states), str(self.states_inside)]
-        return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
+            arguments += ["--bind", str(self.states), str(self.states_inside)]
+        return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
 
 
 def too_much(sandbox: Sandbox, holder: int, *, memory_too: bool) -> str:
@@ -328,12 +328,12 @@ def _left_in(folder: Path, processes: Iterable[int]) -> dict[int, int] | None:
     return left
 
 
-def _open_files(process: int, words: str) -> Iterator[os.stat_result]:
-    """Yield what is known of each file that a process has open, with words in its name."""
+def _open_files(process: int, part: str) -> Iterator[os.stat_result]:
+    """Yield what is known of each file that a process has open, with `part` in its path."""
     with suppress(OSError):
         for link in Path(f"/proc/{process}/fd").iterdir():
             with suppress(OSError):
-                if words in str(link.readlink()):
+                if part in str(link.readlink()):
                     yield link.stat()
 
 

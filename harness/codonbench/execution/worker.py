@@ -365,8 +365,8 @@ def _unpacked(frame: Frame) -> Any:
 
 def main() -> None:
     """Serve until the parent hangs up."""
-    pipes, words = attach_to_parent(), sys.argv[4:]
-    facts = None if "describe" in words else _facts("gpu" in words)
+    pipes, arguments = attach_to_parent(), sys.argv[4:]
+    facts = None if "describe" in arguments else _facts("gpu" in arguments)
     serve(*pipes, facts)
 
 

@@ -143,8 +143,8 @@ def draw_motifs(motifs: Sequence[Motif], alphabet: str, title: str) -> Figure:
         probabilities = np.asarray(motif.probabilities)[:, : len(alphabet)]
         draw_logo(axes, probabilities * information(probabilities)[:, None], alphabet)
         like = f", like {motif.known} ({motif.similarity:.2f})" if motif.known else ""
-        words = f"filter {motif.filter}, {motif.sites:,} sites{like}"
-        axes.set_title(safe(words), fontsize=6.5)
+        caption = f"filter {motif.filter}, {motif.sites:,} sites{like}"
+        axes.set_title(safe(caption), fontsize=6.5)
         axes.set_ylim(0, np.log2(len(alphabet)))
         axes.tick_params(labelsize=6)
     for axes in grid[len(shown) :]:

@@ -66,8 +66,8 @@ def _of_package(folder: Path) -> dict[str, Path]:
     """Return the modules of a package by name, itself first."""
     found = {}
     for path in sorted(filter(Path.is_file, folder.rglob("*.py"))):
-        words = path.relative_to(folder.parent).with_suffix("").parts
-        found[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
+        parts = path.relative_to(folder.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return dict(sorted(found.items()))
 
 
