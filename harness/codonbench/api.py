@@ -298,13 +298,13 @@ def _saved(*data: str | Path | DataFrame) -> Iterator[list[str]]:
         try:
             yield paths
         except UsageError as error:
-            said = str(error)
+            message = str(error)
             for path, frame in frames.items():
                 number = paths.index(path) + 1
                 table = "the pandas table" if len(data) == 1 else f"pandas table {number}"
                 at = partial(_row_of, frame, table, path)
-                said = re.sub(rf"{re.escape(path)}(?:, line (\d+))?", at, said)
-            error.args = (said,)
+                message = re.sub(rf"{re.escape(path)}(?:, line (\d+))?", at, message)
+            error.args = (message,)
             raise
 
 

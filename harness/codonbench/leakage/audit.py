@@ -378,7 +378,7 @@ class _Audit:
         """Return the findings of some rules; stores them and the rules' answers."""
         predictions = self._answers.predictions
 
-        def asked() -> Arrays:
+        def computed() -> Arrays:
             found = list(rules())
             texts = np.array([finding.model_dump_json() for finding in found])
             answers = {
@@ -389,7 +389,7 @@ class _Audit:
             }
             return {"findings": texts, **answers}
 
-        kept = self._steps(name, asked)
+        kept = self._steps(name, computed)
         found = [Finding.model_validate_json(text) for text in kept["findings"].tolist()]
         for check in (finding.check for finding in found):
             if f"test of {check}" in kept:

@@ -390,8 +390,8 @@ def with_budget_notes(
     usual = min(counts, key=lambda amount: (-counts[amount], amount), default="")
 
     def note(amount: str) -> str:
-        said = f"trained on at most {amount}, most rows on {usual}"
-        return said.replace("pairs", task.counted_in)
+        text = f"trained on at most {amount}, most rows on {usual}"
+        return text.replace("pairs", task.counted_in)
 
     return [
         row if amount in ("", usual) else _noted(row, note(amount))

@@ -300,7 +300,7 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
     n_items, weights = len(targets), state.weights
     module.train()
 
-    def told(index: Tensor) -> Tensor:
+    def targets_of(index: Tensor) -> Tensor:
         return targets[index % n_items]
 
     def counted(index: Tensor) -> Tensor | None:
@@ -312,7 +312,7 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
 
         def update(index: Tensor) -> None:
             with torch.no_grad():
-                learner.update(encode(index), told(index))
+                learner.update(encode(index), targets_of(index))
 
         return update
 
@@ -338,7 +338,7 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
 
     def descend(index: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
-        own = told(index)
+        own = targets_of(index)
         parts = [
             part
             for piece in torch.tensor_split(index, settings.parts)

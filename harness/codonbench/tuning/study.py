@@ -192,7 +192,7 @@ class Study:
             finally:
                 self._shares.pop(trial.number, None)
 
-        def told(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             with self._lock:
                 on_trial()
             if len(self.finished()) >= self.study_request.trials:
@@ -201,7 +201,7 @@ class Study:
         while not failed and (left := self.study_request.trials - len(self.finished())) > 0:
             try:
                 self._study.optimize(
-                    objective, n_trials=left, n_jobs=min(at_once, left), callbacks=[told]
+                    objective, n_trials=left, n_jobs=min(at_once, left), callbacks=[report]
                 )
             except BaseException as error:
                 failed.append(error)
