@@ -37,6 +37,7 @@ from codonbench.ranking.rows import (
     gain_text,
     median_text,
     name_text,
+    parameters_text,
     rank_text,
     ratio_text,
     score_text,
@@ -456,7 +457,7 @@ def _columns(
         (plain(primary.title), lambda row: _primary_text(row, table)),
         *([("gain", partial(gain_cell, table=table))] if primary.statistic == "mean" else []),
         *([(plain(", ".join(c.short or c.title for c in others)), behind)] if others else []),
-        ("parameters", lambda row: f"{row.parameters:,}"),
+        ("parameters", lambda row: parameters_text(row.parameters)),
         *([("s / run", seconds)] if timed else []),
     ]
 
