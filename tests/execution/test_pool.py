@@ -643,7 +643,7 @@ def test_a_strangers_runs_share_no_worker_where_one_is_told_what_another_is_not_
         spec = SimpleNamespace(evaluation=None, train_size=train_size)
         dataset = SimpleNamespace(spec=spec, splits=splits)
         specs = (SimpleNamespace(fold=None, subset=subset),) * 4
-        entry = SimpleNamespace(stranger=stranger)
+        entry = SimpleNamespace(untrusted=stranger)
         job = Job(entry, None, {}, None, dataset, None, specs)
         return [len(part.run_specs) for part in _shared_out(job, 2, None)]
 
@@ -661,7 +661,7 @@ def test_a_strangers_runs_share_no_worker_where_one_is_handed_its_state(
     toys, tmp_path, stranger, expected
 ):
     job = toys.job("mlp-64", seeds=(0, 1, 2, 3))
-    job = replace(job, entry=replace(job.entry, stranger=stranger))
+    job = replace(job, entry=replace(job.entry, untrusted=stranger))
     checkpoints = Checkpoints(tmp_path, "", 1.0, print)
     assert [len(part.run_specs) for part in _shared_out(job, 2, checkpoints)] == [2, 2]
     (tmp_path / "checkpoints").mkdir()
