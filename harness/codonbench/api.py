@@ -230,7 +230,8 @@ def compare(first: str, second: str, *folders: str | Path, task: str | None = No
     Returns:
         A row for each table of the board that has both, with the columns of
         `codonbench.ranking.pairwise.Comparison`: ``difference`` is the first's score minus the
-        second's, ``low`` and ``high`` its 95 % interval over seeds and test items, ``p`` two-sided.
+        second's, ``low`` and ``high`` its 95 % interval over seeds and test items, ``p`` two-sided,
+        ``clean_difference`` that on the test items without a near-copy in training.
 
     Raises:
         UsageError: No table has both, or their test outputs are missing.
@@ -238,11 +239,17 @@ def compare(first: str, second: str, *folders: str | Path, task: str | None = No
     """
     from pandas import DataFrame
 
+    from codonbench.leakage.boards import near_copies, read_audits
     from codonbench.ranking.pairwise import compare_pair
+    from codonbench.records.files import board_folder
     from codonbench.records.store import Store
 
-    found = [(Store(Path(folder)), load_records(folder)) for folder in folders or ("runs",)]
-    made = compare_pair(found, load_plugins(), first, second, task)
+    registry, found = load_plugins(), []
+    audits: dict[str, DataAudit] = {}
+    for folder in map(Path, folders or ("runs",)):
+        found.append((Store(folder), load_records(folder)))
+        audits |= read_audits(board_folder(folder), registry.known_tasks)
+    made = compare_pair(found, registry, first, second, task, near_copies(audits))
     return DataFrame([each.model_dump() for each in made])
 
 

@@ -319,6 +319,9 @@ def test_two_models_are_compared_in_a_line_a_table_or_as_json(bench):
     assert line.split()[:7] == ["gue-tf-2,", "cpu", "MCC", "-0.096", "[-0.140,", "-0.052]", "<"]
     (made,) = json.loads(bench(*words, "--json").out)
     assert (made["first"], made["second"], made["seeds"]) == ("kmer-linear", "cnn", 5)
+    assert made["clean_items"] == 946
+    assert made["clean_low"] < made["clean_difference"] < made["clean_high"] < 0
+    assert f"{made['clean_difference']:+.3f}" in line.split()
     missing = bench("compare", "cnn", "nobody", *RESULTS, "--task", "gue-tf-2")
     assert missing.code == 2
     assert "no table has both 'cnn' and 'nobody'" in missing.err

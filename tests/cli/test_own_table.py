@@ -65,6 +65,15 @@ def test_a_run_shows_what_it_gains_over_the_best_rule_of_the_audit(bench, table,
     assert "[" not in "".join(narrow)
 
 
+def test_the_rule_is_no_row_zero_where_each_seed_cuts_its_own_test_split(bench, table):
+    words = ("--model", "cnn", "--data", "mine.csv", "--epochs", "1", "--set", "channels=8")
+    ran = bench("run", *words, "--folds", "0", "--seeds", "0-1")
+    assert ran.code == 0, ran.err
+    assert "rule cannot be row zero, since it was tested on other items" in ran.out
+    (shown,) = codonbench.board("runs").tables
+    assert (shown.gain_over, shown.figures.n_clean) == ("", None)
+
+
 def test_the_rule_on_quantities_is_no_row_zero_and_the_terminal_says_why(bench, table, tmp_path):
     cells = [line.split(",") for line in table.read_text().splitlines()[1:]]
     rows = "".join(f"{s},{s.count('G') + i % 7 / 10}\n" for i, (s, _) in enumerate(cells))

@@ -1,5 +1,6 @@
 """Rows under controls and on clean test items, on made-up answers whose truth is known."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -59,12 +60,12 @@ class Answers:
         value = mean([r.metrics["mcc"] for r in records])
         return Runs(name, name, value, reference, records, under)
 
-    def compared(self, *rows, copied=(), rule=""):
+    def compared(self, *rows, copied=(), audited=N, rule=""):
         rules = {"d": items.Rule("twins", rule)} if rule else {}
-        tested = items.Tested(
-            {"mcc": METRIC}, self.outputs, copied={"d": tuple(copied)}, rules=rules
+        near = {"d": items.Copied(tuple(copied), audited)}
+        return compare(
+            rows, RANKING, items.Tested({"mcc": METRIC}, self.outputs, copied=near, rules=rules)
         )
-        return compare(rows, RANKING, tested)
 
 
 def flags(found, name="row"):
@@ -175,6 +176,18 @@ def test_rows_are_ranked_anew_on_items_that_are_no_copies():
     assert found.rows["even"].clean.mean.value == pytest.approx(np.mean(by_hand), abs=1e-6)
     assert found.rows["heart"].clean.mean.low < 0 < found.rows["heart"].clean.mean.high
     assert found.inputs != made.compared(heart, even).inputs
+
+
+def test_rows_that_were_tested_on_other_items_than_the_audit_are_not_scored_on_clean_ones():
+    made = Answers()
+    row = made.row("row", 0.8)
+    assert made.compared(row, copied=range(200)).n_clean == N - 200
+    assert made.compared(row, copied=range(200), audited=N - 100).n_clean is None  # folds
+    made.outputs = {  # each seed cut a test split of its own
+        run: replace(item, items=run) for run, item in made.outputs.items()
+    }
+    found = made.compared(row, copied=range(200), rule="1" * N)
+    assert (found.n_clean, found.rule, found.rows["row"].clean) == (None, None, None)
 
 
 @pytest.mark.parametrize("n_copied", [0, 375])

@@ -26,7 +26,7 @@ from codonbench.cli.options import (
 )
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StaleError, StoreError, UsageError
-from codonbench.leakage.boards import read_audits, with_audits, with_rules
+from codonbench.leakage.boards import near_copies, read_audits, with_audits, with_rules
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
     Board,
@@ -122,32 +122,47 @@ def compare(
 
     Prints a line for each table of the board that has both. The difference is the first's score
     minus the second's; its 95 % interval and its two-sided p are over seeds and test items. p is
-    not corrected for the number of comparisons, and needs three seeds.
+    not corrected for the number of comparisons, and needs three seeds. Clean is the difference on
+    the test items without a near-copy in training, if the data audit found one.
     """
     store = Store(results)
     store.require_folder()
-    made = compare_pair(
-        [(store, store.records())], load_plugins(plugin, plugins_dir), first, second, task
-    )
+    registry = load_plugins(plugin, plugins_dir)
+    audits = read_audits(board_folder(results), registry.known_tasks)
+    folders = [(store, store.records())]
+    made = compare_pair(folders, registry, first, second, task, near_copies(audits))
     if as_json:
         typer.echo(plain_json(json.dumps([each.model_dump() for each in made], indent=1)))
         return
     typer.echo(f"{made[0].first} - {made[0].second}")
-    rows = [
-        (
-            each.table,
-            each.metric,
-            f"{each.difference:+.3f} [{each.low:.3f}, {each.high:.3f}]",
-            "-" if each.p is None else f"{each.p:.3f}" if each.p >= 0.001 else "< 0.001",
-            f"{each.first_score:.3f}",
-            f"{each.second_score:.3f}",
-            str(each.seeds),
-            f"{each.items:,}",
-        )
-        for each in made
-    ]
-    heads = ("table", "metric", "difference", "p", "first", "second", "seeds", "items")
-    print_list(heads, rows, spare=("metric", "first", "second"))
+    columns = {
+        "table": [each.table for each in made],
+        "metric": [each.metric for each in made],
+        "difference": [_difference(each.difference, each.low, each.high) for each in made],
+        "p": [
+            "-" if each.p is None else f"{each.p:.3f}" if each.p >= 0.001 else "< 0.001"
+            for each in made
+        ],
+        "clean": [
+            _difference(each.clean_difference, each.clean_low, each.clean_high) for each in made
+        ],
+        "first": [f"{each.first_score:.3f}" for each in made],
+        "second": [f"{each.second_score:.3f}" for each in made],
+        "seeds": [str(each.seeds) for each in made],
+        "items": [f"{each.items:,}" for each in made],
+        "clean items": [
+            "-" if each.clean_items is None else f"{each.clean_items:,}" for each in made
+        ],
+    }
+    if all(each.clean_difference is None for each in made):
+        del columns["clean"], columns["clean items"]
+    rows = list(zip(*columns.values(), strict=True))
+    print_list(tuple(columns), rows, spare=("metric", "first", "second", "clean items"))
+
+
+def _difference(value: float | None, low: float | None, high: float | None) -> str:
+    """Return a difference with its interval; a dash for none."""
+    return "-" if value is None else f"{value:+.3f} [{low:.3f}, {high:.3f}]"
 
 
 def site(

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from codonbench.errors import StoreError
 from codonbench.leakage.verdict import KEPT, RULES, DataAudit
 from codonbench.ranking.board import BestRule, Board, BoardTable
-from codonbench.ranking.items import Rule, Tested
+from codonbench.ranking.items import Copied, Rule, Tested
 from codonbench.records.files import cache_folder
 
 
@@ -60,8 +60,12 @@ def with_rules(tested: Tested, audits: Mapping[str, DataAudit]) -> Tested:
         for checksum, audit in audits.items()
         if audit.best_rule is not None and audit.answers
     }
-    copied = {checksum: audit.copied for checksum, audit in audits.items()}
-    return replace(tested, copied=copied, rules=rules)
+    return replace(tested, copied=near_copies(audits), rules=rules)
+
+
+def near_copies(audits: Mapping[str, DataAudit]) -> dict[str, Copied]:
+    """Return the test items with a near-copy in training, by the data's checksum."""
+    return {checksum: Copied(audit.copied, audit.test) for checksum, audit in audits.items()}
 
 
 def with_audits(board: Board, audits: Mapping[str, DataAudit], with_failed: bool = False) -> Board:
@@ -88,6 +92,7 @@ def with_audits(board: Board, audits: Mapping[str, DataAudit], with_failed: bool
                 value=rule.value,
                 low=rule.low,
                 high=rule.high,
+                by_item=bool(audit.answers),
             )
         update = {"notes": notes, "verdict": audit.verdict, "best_rule": best}
         return table.model_copy(update=update)

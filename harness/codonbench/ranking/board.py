@@ -66,6 +66,7 @@ class BestRule(Frozen):
         score: Name of its score: ``MCC``, ``Pearson's r``.
         value: Its score on the test items.
         low, high: Its 95 % interval over test items; None if not computed.
+        by_item: Whether its answers were kept by item.
     """
 
     check: str
@@ -73,6 +74,7 @@ class BestRule(Frozen):
     value: float
     low: float | None = Field(default=None, exclude_if=lambda low: low is None)
     high: float | None = Field(default=None, exclude_if=lambda high: high is None)
+    by_item: bool = Field(default=False, exclude=True)
 
 
 class BoardTable(Frozen):
@@ -215,9 +217,9 @@ class BoardTable(Frozen):
             best = "the best rule or reference row" if known else "the best reference row"
             text = f"gain: over {self.gain_over}, {best}, on the same seeds and items"
         if AUDITS_RULE in self.beside and not known:
-            text += (
-                f"; the {AUDITS_RULE} cannot be row zero, since its outputs were not kept by item"
-            )
+            by_item = self.best_rule is not None and self.best_rule.by_item
+            why = "it was tested on other items" if by_item else "its outputs were not kept by item"
+            text += f"; the {AUDITS_RULE} cannot be row zero, since {why}"
         return text
 
     @property

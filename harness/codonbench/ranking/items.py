@@ -142,6 +142,19 @@ class TableFigures(Frozen):
 
 
 @dataclass(frozen=True)
+class Copied:
+    """Which test items of some data have a near-copy in training.
+
+    Attributes:
+        places: Their places in the test split.
+        n_items: Number of test items.
+    """
+
+    places: tuple[int, ...]
+    n_items: int
+
+
+@dataclass(frozen=True)
 class Rule:
     """What a rule without a model answers for the test items of some data.
 
@@ -163,8 +176,7 @@ class Tested:
         outputs: Test outputs by run id.
         kept: Figures made where the targets are available, by `TableFigures.inputs`.
         files: As `codonbench.records.recorded_outputs.gather` has them.
-        copied: Places in the test split of items with a near-copy in training, by the checksum of
-            the data, as audits say.
+        copied: Test items with a near-copy in training, by the checksum of the data, as audits say.
         rules: The best rule of the audit of some data, likewise.
         facts: Of the test items of some data, likewise: by name, shape (N,).
         withheld: Runs whose answers must not be written down, by id; they are among `outputs`.
@@ -174,7 +186,7 @@ class Tested:
     outputs: Mapping[str, ItemOutputs]
     kept: Mapping[str, TableFigures] = field(default_factory=dict)
     files: Mapping[Path, bytes | None] = field(default_factory=dict)
-    copied: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    copied: Mapping[str, Copied] = field(default_factory=dict)
     rules: Mapping[str, Rule] = field(default_factory=dict)
     facts: Mapping[str, Mapping[str, IntArray]] = field(default_factory=dict)
     withheld: frozenset[str] = frozenset()
@@ -301,7 +313,7 @@ def compare(
     if metric is None:
         return None
     first = rows[0].records[0]
-    copied = tested.copied.get(first.dataset.checksum, ())
+    copied = copied_places(tested, first.dataset.checksum, found)
     inputs = _inputs(rows, tested.outputs if shares_targets else None, metric, copied)
     everything = [*found, *(i for c in under.values() for own in c.values() for i in own.values())]
     partly = not shares_targets and len(everything) < sum(1 for row in rows for _ in _runs(row))
@@ -309,16 +321,15 @@ def compare(
         return tested.kept.get(inputs)
     rule = None if first.run_spec.control else tested.rules.get(first.dataset.checksum)
     seeds = sorted({seed for own in outputs.values() for seed in own})
-    ruled = None if rule is None else _ruled(rule, found[0], seeds, metric, ranking.metric)
+    ruled = None if rule is None else _ruled(rule, found, seeds, metric, ranking.metric)
     scores = score_rows(outputs, metric, ranking.metric)
     n_items = max(len(item.outputs) for item in found)
     _check_fit(rows, scores, ranking, n_items)
     floor = _floor(rows, scores, ranking, rule, ruled)
     figures = _row_figures(rows, scores, ranking, floor)
     scoring = _Scoring(metric, ranking.metric, ranking.sign)
-    clean = np.setdiff1d(np.arange(n_items), copied)
-    n_clean = len(clean) if FEWEST_CLEAN <= len(clean) < n_items else None
-    on_clean = {} if n_clean is None else _clean_figures(rows, outputs, clean, scoring)
+    clean = clean_places(n_items, copied)
+    on_clean = {} if clean is None else _clean_figures(rows, outputs, clean, scoring)
     for row in rows:
         own = scores[row.id]
         if own is None or row.id not in figures:
@@ -340,7 +351,7 @@ def compare(
         n_groups=max(len(np.unique(i.groups)) for i in found if i.groups is not None)
         if any(i.groups is not None for i in found)
         else None,
-        n_clean=n_clean,
+        n_clean=None if clean is None else len(clean),
         rule=None if ruled is None else mean_of(ruled.over(seeds[:1])),
         rows=figures,
         by_item=None if shares_targets else _by_item(rows, ranking, tested),
@@ -358,20 +369,21 @@ def _by_item(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> ItemFigu
 
 
 def _ruled(
-    rule: Rule, like: ItemOutputs, seeds: Sequence[int], metric: SplitMetric, name: str
+    rule: Rule, found: Sequence[ItemOutputs], seeds: Sequence[int], metric: SplitMetric, name: str
 ) -> RowScores | None:
     """Return the scores of a rule, the same for each seed; None if runs have other test items.
 
     Args:
         rule: The rule.
-        like: Test outputs of a run of the table.
+        found: Test outputs of the table's runs.
         seeds: Seeds of the table's rows.
         metric: The primary one.
         name: Name of the metric's value.
     """
     answers = np.array([int(digit, 36) for digit in rule.answers], dtype=np.int64)
+    like = found[0]
     classes = len(like.task.target.names)
-    if len(answers) != len(like.outputs) or like.task.target.kind != "classes":
+    if not _are_tested(len(answers), found) or like.task.target.kind != "classes":
         return None
     item = replace(like, outputs=np.eye(classes, dtype=like.outputs.dtype)[answers])
     once = score_row({seeds[0]: item}, metric, name)
@@ -598,6 +610,37 @@ def _agreement(one: ItemOutputs, other: ItemOutputs) -> float:
     )
 
 
+def copied_places(tested: Tested, checksum: str, found: Sequence[ItemOutputs]) -> tuple[int, ...]:
+    """Return the places of test items with a near-copy in training.
+
+    There are none where runs were asked for other items than the audit was: with folds, or where
+    each seed cuts a test split of its own.
+
+    Args:
+        tested: What is known of test items.
+        checksum: Checksum of the data.
+        found: Test outputs of the runs.
+    """
+    copied = tested.copied.get(checksum)
+    return copied.places if copied and _are_tested(copied.n_items, found) else ()
+
+
+def _are_tested(n_items: int, found: Sequence[ItemOutputs]) -> bool:
+    """Return whether all runs were asked for the same items, of this number."""
+    return {len(item.outputs) for item in found} == {n_items} and len({i.items for i in found}) == 1
+
+
+def clean_places(n_items: int, copied: Sequence[int]) -> IntArray | None:
+    """Return the places of the clean test items, shape (N,); None if all are, or too few.
+
+    Args:
+        n_items: Number of test items.
+        copied: Places of those with a near-copy in training.
+    """
+    clean = np.setdiff1d(np.arange(n_items), copied)
+    return clean if FEWEST_CLEAN <= len(clean) < n_items else None
+
+
 def _clean_figures(
     rows: Sequence[Runs],
     outputs: Mapping[str, Mapping[int, ItemOutputs]],
@@ -606,7 +649,7 @@ def _clean_figures(
 ) -> dict[str, CleanFigure]:
     """Return what rows have on some of the test items, and their ranks there."""
     kept = {
-        row: {seed: _part(item, clean) for seed, item in own.items()}
+        row: {seed: part_of(item, clean) for seed, item in own.items()}
         for row, own in outputs.items()
     }
     scored = score_rows(kept, scoring.metric, scoring.name)
@@ -625,8 +668,8 @@ def _clean_figures(
     return {name: CleanFigure(mean=m, rank=ranks.get(name)) for name, m in found.items()}
 
 
-def _part(item: ItemOutputs, places: IntArray) -> ItemOutputs:
-    """Return the answers for some of the items."""
+def part_of(item: ItemOutputs, places: IntArray) -> ItemOutputs:
+    """Return the answers for some of the items, at these places, shape (N,)."""
     return replace(
         item,
         items=f"{item.items} of {len(places)}",

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from codonbench.contracts.base import Frozen
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import BoardTable, build_board
-from codonbench.ranking.item_scores import gain, p_value, score_rows
-from codonbench.ranking.items import Tested, gather_tested
+from codonbench.ranking.item_scores import Gain, RowScores, gain, p_value, score_rows
+from codonbench.ranking.items import (
+    Copied,
+    Tested,
+    clean_places,
+    copied_places,
+    gather_tested,
+    part_of,
+)
 from codonbench.ranking.rows import Row
+from codonbench.records.recorded_outputs import ItemOutputs
 from codonbench.records.store import Store
 from codonbench.scoring.score import metric_giving
 
@@ -31,6 +40,10 @@ class Comparison(Frozen):
             corrected for the number of comparisons made.
         seeds: How many seeds both rows have.
         items: How many test items, or groups of items, were resampled.
+        clean_difference, clean_low, clean_high: The difference and its interval on the test items
+            without a near-copy in training; None if all are clean, too few are, or the data were
+            not audited.
+        clean_items: How many of these, or groups of them, were resampled; None likewise.
     """
 
     task: str
@@ -46,6 +59,10 @@ class Comparison(Frozen):
     p: float | None
     seeds: int
     items: int
+    clean_difference: float | None = None
+    clean_low: float | None = None
+    clean_high: float | None = None
+    clean_items: int | None = None
 
 
 def compare_pair(
@@ -54,6 +71,7 @@ def compare_pair(
     first: str,
     second: str,
     task: str | None,
+    copied: Mapping[str, Copied],
 ) -> list[Comparison]:
     """Return how two models compare in each table that has both.
 
@@ -65,6 +83,7 @@ def compare_pair(
         first: A model, a preset, or a row's whole name as the board shows it.
         second: Another.
         task: Only this task's tables; None for all.
+        copied: As in `Tested`.
 
     Raises:
         UsageError: No table has both, a name fits several rows of a table, or the test outputs of
@@ -76,7 +95,7 @@ def compare_pair(
         for store, records in folders
     ]
     board = build_board([r for _, records in chosen for r in records], registry.known_tasks)
-    tested = gather_tested(chosen, registry)
+    tested = replace(gather_tested(chosen, registry), copied=copied)
     tables = [table for table in board.tables if not table.control and not table.of_subset]
     found, refused = [], []
     for table in tables:
@@ -126,10 +145,30 @@ def _compared(table: BoardTable, one: Row, other: Row, tested: Tested) -> Compar
     metric = metric_giving(primary.metric, tested.metrics, spec)
     if metric is None:
         return None
-    scores = score_rows(outputs, metric, primary.metric)
-    first, second = scores[one.id], scores[other.id]
-    if first is None or second is None or (gap := gain(first, second, other.label, 1)) is None:
+
+    def compared(
+        part: Mapping[str, Mapping[int, ItemOutputs]],
+    ) -> tuple[RowScores, RowScores, Gain] | None:
+        scores = score_rows(part, metric, primary.metric)
+        first, second = scores[one.id], scores[other.id]
+        if first is None or second is None or (gap := gain(first, second, other.label, 1)) is None:
+            return None
+        return first, second, gap
+
+    if (found := compared(outputs)) is None:
         return None
+    first, second, gap = found
+    items = [item for own in outputs.values() for item in own.values()]
+    copied = copied_places(tested, table.data_checksum, items)
+    clean = clean_places(max(len(item.outputs) for item in items), copied)
+    on_clean = None
+    if clean is not None:
+        on_clean = compared(
+            {
+                row: {seed: part_of(item, clean) for seed, item in own.items()}
+                for row, own in outputs.items()
+            }
+        )
     shared = sorted({*first.seeds} & {*second.seeds})
     means = [float(own.over(shared).values.mean()) for own in (first, second)]
     p = p_value(first, second)
@@ -147,4 +186,8 @@ def _compared(table: BoardTable, one: Row, other: Row, tested: Tested) -> Compar
         p=None if p != p else p,
         seeds=gap.n,
         items=min(first.n_units, second.n_units),
+        clean_difference=None if on_clean is None else on_clean[2].value,
+        clean_low=None if on_clean is None else on_clean[2].low,
+        clean_high=None if on_clean is None else on_clean[2].high,
+        clean_items=None if on_clean is None else min(each.n_units for each in on_clean[:2]),
     )
