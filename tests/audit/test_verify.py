@@ -74,7 +74,13 @@ def test_on_another_machine_the_band_decides(toys, record):
     elsewhere = record.machine.model_copy(update={"cpu_name": "an abacus", "device_name": "beads"})
     assert isinstance(elsewhere, Machine)
     foreign = record.model_copy(update={"machine": elsewhere, "weights_sha256": "0" * 64})
-    assert verify(foreign, toys.registry(), CACHE).outcome == "within band"
+    found = verify(foreign, toys.registry(), CACHE)
+    assert (found.outcome, found.differences) == ("within band", ())
+    machine, weights = found.allowed
+    assert machine.startswith("machine: beads, an abacus, ")
+    assert weights.startswith(
+        f"weights_sha256: {'0' * 64} was recorded, now {record.weights_sha256}"
+    )
 
 
 @pytest.mark.parametrize("cpu", ["the same", "an abacus"])

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from codonbench.audit.repeat import Repetition
 from codonbench.contracts import Column, Frozen, Ranking
-from codonbench.contracts.run_record import FINISHED, Engine, RunRecord
+from codonbench.contracts.run_record import FINISHED, Engine, Machine, RunRecord
 from codonbench.records.files import printable
 from codonbench.scoring.score import Number
 
@@ -31,11 +31,14 @@ class Verification(Frozen):
         outcome: ``identical`` weights and metrics; ``within band`` on another machine or with
             another seed; or ``different``.
         differences: Differences, each as a sentence.
+        allowed: What differs although the outcome is ``within band``: machine, engine, weights and
+            the metrics of the board, each as a sentence.
     """
 
     name: str
     outcome: Literal["identical", "within band", "different"]
     differences: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
 
 
 def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Verification:
@@ -55,7 +58,10 @@ def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Verifica
     ranking, batch = repetition.job.task.ranking, repetition.trajectory.facts.batch_size
     row = [peer.metrics for peer in peers if same_row(peer, record)]
     outside = _outside_band([record.metrics, *row], again.metrics, ranking.columns, batch)
-    return _comparison(record, again, [*_unfixed(record, again, ranking), *outside], "within band")
+    found = _comparison(record, again, [*_unfixed(record, again, ranking), *outside], "within band")
+    if found.differences:
+        return found
+    return found.model_copy(update={"allowed": tuple(_allowed(record, again, ranking))})
 
 
 def compare_fresh(repetition: Repetition, row: Sequence[RunRecord]) -> Verification:
@@ -140,6 +146,25 @@ def _unequal(record: RunRecord, again: RunRecord) -> list[str]:
     if record.trajectory_format == again.trajectory_format:
         fields.append("trajectory_sha256")
     return [*differences, *_differing(dict(record), dict(again), fields), *_denied(record, again)]
+
+
+def _allowed(record: RunRecord, again: RunRecord, ranking: Ranking) -> list[str]:
+    """Return differences that another machine or engine may make."""
+    was, now = (
+        {"machine": _named(each.machine), "engine": each.engine.name} for each in (record, again)
+    )
+    shown = [column.metric for column in ranking.columns]
+    return [
+        *_differing(was, now, was),
+        *_differing(dict(record), dict(again), ["weights_sha256"]),
+        *_differing(record.metrics, again.metrics, dict.fromkeys(shown)),
+    ]
+
+
+def _named(machine: Machine) -> str:
+    """Return what a machine's kind is made of, in words."""
+    names = (machine.device_name, machine.cpu_name, machine.cpu_capability, machine.system)
+    return f"{', '.join(dict.fromkeys(names))}; torch {machine.torch}; threads: {machine.threads}"
 
 
 def _unfixed(record: RunRecord, again: RunRecord, ranking: Ranking) -> list[str]:

@@ -58,8 +58,9 @@ def verify(
     """Repeat recorded runs and compare them with their records; exit 1 if one differs.
 
     On the same kind of machine weights and metrics must be identical; on another, metrics must
-    lie in the band that codonbench.audit.verify states. Committed records have no trajectory;
-    --keep-trajectory stores that of an identical repetition, for 'bench show' and 'bench plot'.
+    lie in the band that codonbench.audit.verify states, and what differs is printed. Committed
+    records have no trajectory; --keep-trajectory stores that of an identical repetition, for
+    'bench show' and 'bench plot'.
     """
     found = find_runs(runs, results)
     chosen = [each.record for each in found]
@@ -208,7 +209,7 @@ def _compare(
         row = [peer for peer in peers if same_row(peer, record)]
         found = compare_fresh(repetition, row) if fresh else compare(repetition, row)
         typer.echo(f"{found.name}: {found.outcome}")
-        for difference in found.differences:
+        for difference in (*found.differences, *found.allowed):
             typer.echo(f"  {printable(difference, MOST_WORDS)}")
         if keep and found.outcome == "identical" and record.trajectory_sha256 is not None:
             typer.echo(f"  trajectory: {keep[i].save_trajectory(record, repetition.trajectory)}")
