@@ -10,6 +10,7 @@ import pytest
 import codonbench
 from codonbench.data import table_formats
 from codonbench.errors import UsageError
+from codonbench.ranking.board import BestRule
 
 
 @pytest.fixture
@@ -65,13 +66,30 @@ def test_a_run_shows_what_it_gains_over_the_best_rule_of_the_audit(bench, table,
     assert "[" not in "".join(narrow)
 
 
-def test_the_rule_is_no_row_zero_where_each_seed_cuts_its_own_test_split(bench, table):
+def test_no_rule_is_shown_where_the_audit_was_of_another_split(bench, table, tmp_path):
     words = ("--model", "cnn", "--data", "mine.csv", "--epochs", "1", "--set", "channels=8")
-    ran = bench("run", *words, "--folds", "0", "--seeds", "0-1")
-    assert ran.code == 0, ran.err
-    assert "rule cannot be row zero, since it was tested on other items" in ran.out
-    (shown,) = codonbench.board("runs").tables
-    assert (shown.gain_over, shown.figures.n_clean) == ("", None)
+    for split in (("--folds", "0", "--seeds", "0-1"), ("--folds", "5")):
+        ran = bench("run", *words, *split)
+        assert ran.code == 0, ran.err
+        assert ("no row zero" in ran.out, "rule" in ran.out) == (True, False)
+    tables = codonbench.board("runs").tables
+    assert len(tables) == 2
+    for shown in tables:
+        assert (shown.gain_over, shown.figures.n_clean, shown.best_rule) == ("", None, None)
+        assert "; the audit was of another split than rows were tested on." in shown.notes[0]
+    assert bench("leaderboard", "--results", "runs", "--site").code == 0
+    board = tmp_path / "runs" / "board"
+    page = " ".join((board / "README.md").read_text().split())
+    assert page.count("the audit was of another split") == 2
+    assert "rule" not in page
+    scripts = "".join(path.read_text() for path in (board / "site").rglob("*.js"))
+    audits = re.findall(r'"audit":"([^"]*)"', scripts)
+    assert [line.split("; ")[-1] for line in audits] == [
+        "the audit was of another split than rows were tested on"
+    ] * 2
+    rule = BestRule(check="k-mers", score="MCC", value=0.5, by_item=True)
+    other = tables[0].model_copy(update={"task_options": {}, "best_rule": rule})  # no own table
+    assert "rule cannot be row zero, since it was tested on other items" in other.gain_words
 
 
 def test_the_rule_on_quantities_is_no_row_zero_and_the_terminal_says_why(bench, table, tmp_path):

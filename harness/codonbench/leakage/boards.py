@@ -83,9 +83,9 @@ def with_audits(board: Board, audits: Mapping[str, DataAudit], with_failed: bool
         if audit is None:
             return table
         failed = f" The summary over tasks {counted}." if audit.verdict == "FAIL" else ""
-        notes = (f"Data audit: {audit.line}.{failed}", *table.notes)
+        notes = (f"Data audit: {audit_words(audit, table)}.{failed}", *table.notes)
         best, rule = None, audit.best_rule
-        if rule is not None and rule.value > 0:
+        if rule is not None and rule.value > 0 and not table.audited_apart:
             best = BestRule(
                 check=rule.check,
                 score=audit.score,
@@ -99,3 +99,9 @@ def with_audits(board: Board, audits: Mapping[str, DataAudit], with_failed: bool
 
     update = {"tables": tuple(map(with_audit, board.tables)), "with_failed": with_failed}
     return board.model_copy(update=update)
+
+
+def audit_words(audit: DataAudit, table: BoardTable) -> str:
+    """Return an audit's line and, where it does not hold for a table's test items, that."""
+    apart = "; the audit was of another split than rows were tested on"
+    return audit.line + (apart if table.audited_apart else "")

@@ -93,7 +93,7 @@ class BoardTable(Frozen):
         asked: Protocol, where that is not the task's own.
         published: What others published on these data; no row, for it was not run here.
         best_rule: The best rule of the audit of its data, and what it has on the test items; None
-            where no audit is at hand.
+            where no audit is at hand, or where `audited_apart`.
         held_in: The key of the table that shows these rows beside its own, as a control of them;
             empty where none does.
         of_subset: Whether its rows were trained on a subset, so that curves show them.
@@ -149,7 +149,7 @@ class BoardTable(Frozen):
 
         Of a table of one's own the task is the table, whatever its file was called.
         """
-        own = self.data == self.task or self.task_options.get("made_of") == "table"
+        own = self.data == self.task or self._is_own
         name = self.task if own else f"{self.task} on {self.data}"
         if self.simulated and not name.endswith("simulated"):
             name += " (simulated)"
@@ -158,6 +158,18 @@ class BoardTable(Frozen):
         whole = ", whole budget" if self.stop == "budget" and self.ranking.budget_divides else ""
         protocol = f", {self.asked}" if self.asked else ""
         return f"{name}{apart}{control}{whole}{protocol}, {self.device}"
+
+    @property
+    def _is_own(self) -> bool:
+        return self.task_options.get("made_of") == "table"
+
+    @property
+    def audited_apart(self) -> bool:
+        """Whether rows on a table of one's own were tested on other items than its audit.
+
+        False of other tasks: their audit is of the published split, whatever rows were tested on.
+        """
+        return self._is_own and self.figures is not None and self.figures.other_items
 
     @property
     def options_set(self) -> dict[str, object]:

@@ -126,6 +126,7 @@ class TableFigures(Frozen):
         n_clean: Number of clean test items; None if rows were not scored on these.
         rule: What the best rule of the audit of the data has, over items; None where it is not
             known item by item.
+        other_items: Whether runs were tested on other items than the audit of the data.
         rows: By the row's id.
         by_item: What its page says by item, where what is right for an item must not be published;
             None elsewhere.
@@ -137,6 +138,7 @@ class TableFigures(Frozen):
     n_groups: int | None = None
     n_clean: int | None = Field(default=None, exclude_if=lambda n: n is None)
     rule: Mean | None = Field(default=None, exclude_if=lambda rule: rule is None)
+    other_items: bool = Field(default=False, exclude=True)
     rows: dict[str, RowFigures]
     by_item: ItemFigures | None = Field(default=None, exclude_if=lambda found: found is None)
 
@@ -330,6 +332,7 @@ def compare(
     scoring = _Scoring(metric, ranking.metric, ranking.sign)
     clean = clean_places(n_items, copied)
     on_clean = {} if clean is None else _clean_figures(rows, outputs, clean, scoring)
+    audited = tested.copied.get(first.dataset.checksum)
     for row in rows:
         own = scores[row.id]
         if own is None or row.id not in figures:
@@ -353,6 +356,7 @@ def compare(
         else None,
         n_clean=None if clean is None else len(clean),
         rule=None if ruled is None else mean_of(ruled.over(seeds[:1])),
+        other_items=audited is not None and not _are_tested(audited.n_items, found),
         rows=figures,
         by_item=None if shares_targets else _by_item(rows, ranking, tested),
     )

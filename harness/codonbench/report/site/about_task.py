@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from codonbench.contracts import Frozen, Input, Target, Task
+from codonbench.leakage.boards import audit_words
 from codonbench.ranking.board import BestRule, Board, BoardTable
 from codonbench.ranking.published import Published, Source
 from codonbench.ranking.rows import name_text
@@ -98,7 +99,7 @@ def about_task(
         withheld=shown(facts.withheld)
         if facts
         else "the items of these data have not been described",
-        audit=shown(audit.line, 400) if audit else "",
+        audit=shown(audit_words(audit, table), 400) if audit else "",
         findings=tuple((f.check, f.grade, shown(audit.describe(f), 400)) for f in findings)
         if audit
         else (),
