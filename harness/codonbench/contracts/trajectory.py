@@ -160,12 +160,14 @@ class Metric(ABC):
         name: The metric's name, usually that of its chief output.
         version: To be raised with every change that could change a value.
         summary: One line.
+        title: Heading on a board's page, as ``MCC``, where a task gives none; empty for the name.
         protocols: Names of the protocols whose trajectories it reads; empty for all.
     """
 
     name: ClassVar[str]
     version: ClassVar[str]
     summary: ClassVar[str]
+    title: ClassVar[str] = ""
     protocols: ClassVar[tuple[str, ...]] = ()
 
     def serves(self, task: TaskSpec) -> bool:

@@ -237,6 +237,7 @@ class Mcc(CountedScore):
     """
 
     name = "mcc"
+    title = "MCC"
     default_for: ClassVar[frozenset[TargetKind]] = frozenset({"classes"})
     unit = "correlation"
     least = -1
@@ -259,6 +260,7 @@ class MacroF1(ClassScore):
     """The mean F1 of the classes that some item or some answer is of; 0 for one never right."""
 
     name = "macro_f1"
+    title = "macro F1"
     unit = "F1"
     summary = "Mean over classes of the F1 score on the test items"
 
@@ -279,6 +281,7 @@ class Auroc(CountedScore):
     """The chance that an item of a class is ranked above one of the rest, ties counting half."""
 
     name = "auroc"
+    title = "AUROC"
     by_order = True
     default_for: ClassVar[frozenset[TargetKind]] = frozenset({"labels"})
     unit = "area"
@@ -300,6 +303,7 @@ class Auprc(CountedScore):
     """The mean precision over the ranks at which an item of the class is found."""
 
     name = "auprc"
+    title = "AUPRC"
     by_order = True
     unit = "area"
     summary = (
@@ -379,6 +383,7 @@ class Ece(ClassScore):
     """
 
     name = "ece"
+    title = "ECE"
     by_order = True
     unit = "probability"
     direction = "lower"

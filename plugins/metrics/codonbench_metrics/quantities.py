@@ -130,6 +130,7 @@ class R2(QuantityScore):
     """
 
     name = "r2"
+    title = "R2"
     unit = "share"
     least = None
     summary = "Coefficient of determination on the test items, mean over quantities"
@@ -145,6 +146,7 @@ class Rmse(QuantityScore):
     """The root of the mean squared error; of several quantities the mean, whatever their units."""
 
     name = "rmse"
+    title = "RMSE"
     unit = "the quantity's own"
     direction = "lower"
     most = None

@@ -36,6 +36,8 @@ def test_a_task_says_what_it_asks_what_that_is_worth_and_where_rows_are_right(vi
     assert audit.line in about.replace("\n", "")
     assert "10 examples" in about
     assert page.locator("#about-task code.letters").count() == 10
+    heads = page.locator("#table thead button").all_inner_texts()
+    assert {"MCC", "Accuracy", "AUPRC", "AUROC", "ECE"} <= {*heads}
     headings = page.locator("#task-figures h3").all_inner_texts()
     assert headings == [
         "Score against cost",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Ceiling, Frozen, Ranking
+from codonbench.contracts import Ceiling, Column, Frozen, Metric, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.protocols.folds import Folds
@@ -466,7 +466,7 @@ def build_table(
         known: Further sources of the page.
     """
     ranking = table.ranking
-    columns = _columns(ranking)
+    columns = _columns(ranking, known.metrics)
     metrics = tuple(dict.fromkeys((*more, *(column.metric for column in columns))))
     both = table.all_rows
     ids = ids_of(table, runs)
@@ -552,19 +552,25 @@ def _leading(ranking: Ranking) -> tuple[str, ...]:
     return tuple(dict.fromkeys((ranking.metric, *ranking.brief)))[:2]
 
 
-def _columns(ranking: Ranking) -> tuple[PageColumn, ...]:
+def _columns(ranking: Ranking, metrics: Mapping[str, Metric]) -> tuple[PageColumn, ...]:
     """Return a task's columns: those that lead, the primary one first, and the others."""
     first, primary = _leading(ranking), ranking.metric
     columns = sorted(ranking.columns, key=lambda c: (c.metric not in first, c.metric != primary))
     return tuple(
         PageColumn(
             metric=c.metric,
-            title=shown(c.title),
+            title=shown(_heading(c, metrics)),
             limited=c.scale != "other",
             digits=c.digits if c.statistic == "mean" else None,
         )
         for c in columns
     )
+
+
+def _heading(column: Column, metrics: Mapping[str, Metric]) -> str:
+    """Return a column's title; for one that is the metric's name, the metric's title if any."""
+    metric, named = metrics.get(column.metric), column.metric.replace("_", " ")
+    return metric.title if metric and metric.title and column.title == named else column.title
 
 
 _AS_THEY_ARE = (
