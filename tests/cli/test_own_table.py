@@ -66,6 +66,14 @@ def test_a_run_shows_what_it_gains_over_the_best_rule_of_the_audit(bench, table,
     assert "[" not in "".join(narrow)
 
 
+def test_a_seed_other_than_that_of_the_audit_was_tested_on_other_items(bench, table):
+    words = ("--model", "kmer-linear", "--data", "mine.csv", "--folds", "0")
+    for seed, apart in (("0", False), ("3", True)):
+        assert bench("run", *words, "--seeds", seed, "--results", seed).code == 0
+        (shown,) = codonbench.board(seed).tables
+        assert shown.audited_apart is apart
+
+
 def test_no_rule_is_shown_where_the_audit_was_of_another_split(bench, table, tmp_path):
     words = ("--model", "cnn", "--data", "mine.csv", "--epochs", "1", "--set", "channels=8")
     for split in (("--folds", "0", "--seeds", "0-1"), ("--folds", "5")):

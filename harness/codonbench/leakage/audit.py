@@ -36,6 +36,7 @@ from codonbench.leakage.verdict import (
     verdict_of,
 )
 from codonbench.records.files import write_atomically
+from codonbench.records.recorded_outputs import hash_items
 
 Progress = Callable[[str, float], None]
 """Called with the name of the current step and the share of it that is done."""
@@ -211,8 +212,17 @@ class _Audit:
             remarks=self._remarks(),
             findings=tuple(findings),
             copied=tuple(copied.tolist()),
+            items=self._test_items(),
         )
         return self._with_answers(found)
+
+    def _test_items(self) -> str:
+        """Return the SHA-256 of the test items where another seed has others; else nothing."""
+        dataset, test = self._subject.dataset, self._split.test
+        if "test" in dataset.splits:
+            return ""
+        groups = None if dataset.groups is None else dataset.groups[test]
+        return hash_items(dataset.targets[test], groups)
 
     def _with_answers(self, found: DataAudit) -> DataAudit:
         """Return the audit with the interval and the answers of its best rule."""

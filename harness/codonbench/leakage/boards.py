@@ -56,7 +56,7 @@ def _kept() -> dict[str, DataAudit]:
 def with_rules(tested: Tested, audits: Mapping[str, DataAudit]) -> Tested:
     """Return `tested` with near-copies and answers of the best rules, by the data's checksum."""
     rules = {
-        checksum: Rule(audit.best_rule.check, audit.answers)
+        checksum: Rule(audit.best_rule.check, audit.answers, audit.items)
         for checksum, audit in audits.items()
         if audit.best_rule is not None and audit.answers
     }
@@ -65,7 +65,10 @@ def with_rules(tested: Tested, audits: Mapping[str, DataAudit]) -> Tested:
 
 def near_copies(audits: Mapping[str, DataAudit]) -> dict[str, Copied]:
     """Return the test items with a near-copy in training, by the data's checksum."""
-    return {checksum: Copied(audit.copied, audit.test) for checksum, audit in audits.items()}
+    return {
+        checksum: Copied(audit.copied, audit.test, audit.items)
+        for checksum, audit in audits.items()
+    }
 
 
 def with_audits(board: Board, audits: Mapping[str, DataAudit], with_failed: bool = False) -> Board:

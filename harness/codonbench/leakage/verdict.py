@@ -104,6 +104,8 @@ class DataAudit(Frozen):
         answers: Class of each test item predicted by the best rule, as one base-36 digit each;
             empty for quantities, more than 36 classes, a sampled test set, or a rule on the order
             of rows, which models do not see.
+        items: SHA-256 of the test items, as in `ItemOutputs`, where the audit cut them from
+            training, as seed 0 does; empty where the data have a test split.
     """
 
     verdict: Verdict
@@ -119,6 +121,7 @@ class DataAudit(Frozen):
     findings: tuple[Finding, ...] = Field(min_length=1)
     copied: tuple[int, ...] = ()
     answers: str = Field(default="", exclude_if=lambda answers: not answers)
+    items: str = Field(default="", exclude_if=lambda items: not items)
 
     @property
     def clean(self) -> tuple[int, ...]:

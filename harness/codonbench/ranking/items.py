@@ -150,10 +150,12 @@ class Copied:
     Attributes:
         places: Their places in the test split.
         n_items: Number of test items.
+        items: SHA-256 of the items, as in `ItemOutputs`; empty if every seed has the same.
     """
 
     places: tuple[int, ...]
     n_items: int
+    items: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,10 +165,12 @@ class Rule:
     Attributes:
         name: Name of the rule.
         answers: The class of each item in the order of the test split, a digit of base 36 each.
+        items: As in `Copied`.
     """
 
     name: str
     answers: str
+    items: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -356,7 +360,7 @@ def compare(
         else None,
         n_clean=None if clean is None else len(clean),
         rule=None if ruled is None else mean_of(ruled.over(seeds[:1])),
-        other_items=audited is not None and not _are_tested(audited.n_items, found),
+        other_items=audited is not None and not _are_tested(audited.n_items, audited.items, found),
         rows=figures,
         by_item=None if shares_targets else _by_item(rows, ranking, tested),
     )
@@ -387,7 +391,7 @@ def _ruled(
     answers = np.array([int(digit, 36) for digit in rule.answers], dtype=np.int64)
     like = found[0]
     classes = len(like.task.target.names)
-    if not _are_tested(len(answers), found) or like.task.target.kind != "classes":
+    if not _are_tested(len(answers), rule.items, found) or like.task.target.kind != "classes":
         return None
     item = replace(like, outputs=np.eye(classes, dtype=like.outputs.dtype)[answers])
     once = score_row({seeds[0]: item}, metric, name)
@@ -626,12 +630,13 @@ def copied_places(tested: Tested, checksum: str, found: Sequence[ItemOutputs]) -
         found: Test outputs of the runs.
     """
     copied = tested.copied.get(checksum)
-    return copied.places if copied and _are_tested(copied.n_items, found) else ()
+    return copied.places if copied and _are_tested(copied.n_items, copied.items, found) else ()
 
 
-def _are_tested(n_items: int, found: Sequence[ItemOutputs]) -> bool:
-    """Return whether all runs were asked for the same items, of this number."""
-    return {len(item.outputs) for item in found} == {n_items} and len({i.items for i in found}) == 1
+def _are_tested(n_items: int, items: str, found: Sequence[ItemOutputs]) -> bool:
+    """Return whether all runs were asked for the same items, of this number and SHA-256 if any."""
+    asked = {(len(item.outputs), item.items) for item in found}
+    return bool(found) and asked == {(n_items, items or found[0].items)}
 
 
 def clean_places(n_items: int, copied: Sequence[int]) -> IntArray | None:
