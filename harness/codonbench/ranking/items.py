@@ -657,11 +657,7 @@ def _clean_figures(
     scoring: _Scoring,
 ) -> dict[str, CleanFigure]:
     """Return what rows have on some of the test items, and their ranks there."""
-    kept = {
-        row: {seed: part_of(item, clean) for seed, item in own.items()}
-        for row, own in outputs.items()
-    }
-    scored = score_rows(kept, scoring.metric, scoring.name)
+    scored = score_rows(only_at(clean, outputs), scoring.metric, scoring.name)
     found = {
         row: mean_of(scores)
         for row, scores in scored.items()
@@ -677,8 +673,17 @@ def _clean_figures(
     return {name: CleanFigure(mean=m, rank=ranks.get(name)) for name, m in found.items()}
 
 
-def part_of(item: ItemOutputs, places: IntArray) -> ItemOutputs:
-    """Return the answers for some of the items, at these places, shape (N,)."""
+def only_at(
+    places: IntArray, outputs: Mapping[str, Mapping[int, ItemOutputs]]
+) -> dict[str, dict[int, ItemOutputs]]:
+    """Return by row and seed the answers for the items at some places alone, shape (N,)."""
+    return {
+        row: {seed: _part(item, places) for seed, item in own.items()}
+        for row, own in outputs.items()
+    }
+
+
+def _part(item: ItemOutputs, places: IntArray) -> ItemOutputs:
     return replace(
         item,
         items=f"{item.items} of {len(places)}",

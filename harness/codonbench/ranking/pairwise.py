@@ -17,7 +17,7 @@ from codonbench.ranking.items import (
     clean_places,
     copied_places,
     gather_tested,
-    part_of,
+    only_at,
 )
 from codonbench.ranking.rows import Row
 from codonbench.records.recorded_outputs import ItemOutputs
@@ -161,14 +161,7 @@ def _compared(table: BoardTable, one: Row, other: Row, tested: Tested) -> Compar
     items = [item for own in outputs.values() for item in own.values()]
     copied = copied_places(tested, table.data_checksum, items)
     clean = clean_places(max(len(item.outputs) for item in items), copied)
-    on_clean = None
-    if clean is not None:
-        on_clean = compared(
-            {
-                row: {seed: part_of(item, clean) for seed, item in own.items()}
-                for row, own in outputs.items()
-            }
-        )
+    on_clean = None if clean is None else compared(only_at(clean, outputs))
     shared = sorted({*first.seeds} & {*second.seeds})
     means = [float(own.over(shared).values.mean()) for own in (first, second)]
     p = p_value(first, second)
